@@ -1,0 +1,33 @@
+# Set-up, checks and the main job. `make demo` and `make test` need Python 3.11+ and nothing else set up.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: venv dev demo test lint clean
+
+venv: .venv/.installed
+dev: .venv/.installed-dev
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-peers.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt -r requirements-peers.txt
+	touch $@
+
+demo: venv
+	$(BIN)/rheobase demo
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	if git rev-parse --git-dir >/dev/null 2>&1; then $(BIN)/pre-commit run --all-files; fi
+	$(BIN)/python -m pytest -n 2
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
