@@ -1,1 +1,43 @@
-"""rheobase."""
+"""Losses, and the capture of the spike maps that some of them need."""
+
+from rheobase.objectives.base import Loss, Objective, Outputs, collect, mean_readout
+from rheobase.objectives.build import ObjectiveConfig, build_objective
+from rheobase.objectives.capture import Capture, capture
+from rheobase.objectives.cross_entropy import CrossEntropy, CrossEntropyConfig
+from rheobase.objectives.stable_spike import (
+    StableSpike,
+    StableSpikeConfig,
+    firing_rate,
+    noise_consistency,
+    perturb,
+    skeleton,
+    spike_consistency,
+    stable_maps,
+    temporal_inconsistency,
+)
+from rheobase.objectives.tet import TET, TETConfig
+
+__all__ = [
+    "TET",
+    "Capture",
+    "CrossEntropy",
+    "CrossEntropyConfig",
+    "Loss",
+    "Objective",
+    "ObjectiveConfig",
+    "Outputs",
+    "StableSpike",
+    "StableSpikeConfig",
+    "TETConfig",
+    "build_objective",
+    "capture",
+    "collect",
+    "firing_rate",
+    "mean_readout",
+    "noise_consistency",
+    "perturb",
+    "skeleton",
+    "spike_consistency",
+    "stable_maps",
+    "temporal_inconsistency",
+]

@@ -1,0 +1,108 @@
+"""What every objective shares: what it is given, what it returns, and the mean readout."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from rheobase.errors import DataError, RecipeError
+from rheobase.objectives.capture import capture
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one forward pass produced.
+
+    Shape: ``logits`` [T, N, K]; each of ``spikes`` [T, N, ...], in the order captured; ``head`` maps a rate
+    [N, ...] of the last captured layer to logits [N, K].
+    """
+
+    logits: Tensor
+    spikes: dict[str, Tensor]
+    head: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The scalar to differentiate, and its unweighted, detached terms for the log."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A training loss; it owns no parameters and is not used for inference.
+
+    ``needs_features`` says whether spike maps must be captured at all, ``layers(model)`` which modules they
+    come from.
+    """
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether ``Outputs.spikes`` and ``Outputs.head`` are used."""
+        ...
+
+    def layers(self, model: nn.Module) -> tuple[str, ...]:
+        """Names of the modules to capture; empty where no features are needed."""
+        ...
+
+    def __call__(self, outputs: Outputs, target: Tensor) -> Loss:
+        """Loss of a batch against its labels [N]."""
+        ...
+
+
+def wide(x: Tensor) -> Tensor:
+    """The tensor in float32 or wider: rates and losses are never taken in half precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def mean_readout(logits: Tensor) -> Tensor:
+    """Logits averaged over time, ``O = (1/T) sum_t o_t``.
+
+    Shape: [T, N, K] -> [N, K].
+
+    Raises: DataError if the logits do not have three axes.
+    """
+    _check_logits(logits)
+    return wide(logits).mean(0)
+
+
+def collect(
+    model: nn.Module, frames: Tensor, objective: Objective, head: Callable[[Tensor], Tensor] | None = None
+) -> Outputs:
+    """Run a model once and gather what the objective needs.
+
+    ``head`` defaults to the model's ``forward_head``; a foreign model passes its own.
+
+    Shape: frames [T, N, ...], and the model returns logits [T, N, K].
+
+    Raises: RecipeError if the objective needs a head or a layer that the model does not name; DataError if a
+    captured layer did not run or does not give T steps.
+    """
+    head = head or getattr(model, "forward_head", None)
+    if head is None and objective.needs_features:
+        raise RecipeError(
+            f"{type(objective).__name__} sends a rate through the linear head, and {type(model).__name__} "
+            "has no forward_head. Pass head=..., a callable that takes the rate [N, ...] of the captured "
+            "layer to logits [N, K]."
+        )
+    with capture(model, objective.layers(model)) as captured:
+        logits = model(frames)
+    _check_logits(logits)
+    return Outputs(logits, captured.spikes(steps=logits.shape[0]), head or _no_head)
+
+
+def _check_logits(logits: Tensor) -> None:
+    if not isinstance(logits, Tensor) or logits.ndim != 3:
+        got = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise DataError(
+            f"an objective takes logits of every time step, [T, N, K], and got {got}. Return the logits per "
+            "step from the model (stack them on axis 0) and leave the mean to the objective."
+        )
+
+
+def _no_head(rate: Tensor) -> Tensor:
+    raise RecipeError("this model was run without a head; pass head=... to collect")
