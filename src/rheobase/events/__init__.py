@@ -1,1 +1,27 @@
-"""rheobase."""
+"""Event recordings: read, write, bin, corrupt, simulate. NumPy only; nothing here knows of networks.
+
+`read_recording` opens a file of any format known, `bin_by_time` and `bin_by_count` turn a recording into frames,
+`downsample`, `drop_events` and `add_noise` make recordings from recordings, `simulate` is a model of the camera itself.
+"""
+
+from rheobase.events.binning import bin_by_count, bin_by_time
+from rheobase.events.nmnist import format_nmnist, parse_nmnist, read_nmnist, write_nmnist
+from rheobase.events.recording import Recording
+from rheobase.events.sensor import Sensor, simulate, simulate_batch
+from rheobase.events.transform import add_noise, downsample, drop_events
+
+__all__ = [
+    "Recording",
+    "Sensor",
+    "add_noise",
+    "bin_by_count",
+    "bin_by_time",
+    "downsample",
+    "drop_events",
+    "format_nmnist",
+    "parse_nmnist",
+    "read_nmnist",
+    "simulate",
+    "simulate_batch",
+    "write_nmnist",
+]

@@ -1,0 +1,69 @@
+"""Raw files in a folder or in zip files, read by name."""
+
+import hashlib
+import os
+import zipfile
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from rheobase.errors import DataError
+
+
+class Archive:
+    """Files whose names start with one of `prefixes`, below a folder or in zip files; names have forward slashes."""
+
+    def __init__(self, *paths: Path, prefixes: tuple[str, ...] = ("",)) -> None:
+        self.paths = paths
+        self.prefixes = prefixes
+
+    def __repr__(self) -> str:
+        return " + ".join(map(str, self.paths))
+
+    def names(self, suffix: str) -> list[str]:
+        """Names that end in `suffix`, sorted."""
+        return sorted(name for name in self._entries if name.lower().endswith(suffix))
+
+    def digest(self) -> str:
+        """SHA-256 over names, sizes and checksums (zip) or times of change (folder): cheap, and new when data is."""
+        return hashlib.sha256(repr(sorted(self._entries.items())).encode()).hexdigest()
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            DataError: it is gone or damaged.
+        """
+        for path in self.paths:
+            try:
+                if path.is_dir():
+                    return (path / name).read_bytes()
+                if name in _open(path, os.getpid()).NameToInfo:
+                    return _open(path, os.getpid()).read(name)
+            except (OSError, zipfile.BadZipFile, EOFError) as error:
+                raise DataError(f"{path}: {name} cannot be read ({error}); get the data again") from error
+        raise DataError(f"{self!r} holds no {name}")
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[int, int]]:
+        entries: dict[str, tuple[int, int]] = {}
+        for path in self.paths:
+            if path.is_dir():
+                for prefix in self.prefixes:
+                    for file in (path / prefix).rglob("*"):
+                        if file.is_file():
+                            state = file.stat()
+                            entries[file.relative_to(path).as_posix()] = (state.st_size, state.st_mtime_ns)
+            else:
+                for info in _open(path, os.getpid()).infolist():
+                    if info.filename.startswith(self.prefixes) and not info.is_dir():
+                        entries[info.filename] = (info.file_size, info.CRC)
+        return entries
+
+
+@lru_cache(maxsize=8)
+def _open(path: Path, process: int) -> zipfile.ZipFile:
+    """One open zip file a process: a handle shared across a fork would share its position."""
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a readable zip file ({error}); get the data again") from error
