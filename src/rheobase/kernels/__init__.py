@@ -1,1 +1,30 @@
-"""rheobase."""
+"""The neuron scan: surrogate derivatives, a plain torch reference, a fused C kernel compiled on first use."""
+
+from rheobase.kernels.reference import membrane_trace, scan_reference
+from rheobase.kernels.scan import neuron_scan
+from rheobase.kernels.surrogates import (
+    SURROGATES,
+    Atan,
+    PiecewiseQuadratic,
+    Rectangular,
+    Sigmoid,
+    Surrogate,
+    SurrogateBase,
+    Triangular,
+    spike,
+)
+
+__all__ = [
+    "SURROGATES",
+    "Atan",
+    "PiecewiseQuadratic",
+    "Rectangular",
+    "Sigmoid",
+    "Surrogate",
+    "SurrogateBase",
+    "Triangular",
+    "membrane_trace",
+    "neuron_scan",
+    "scan_reference",
+    "spike",
+]

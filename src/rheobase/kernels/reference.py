@@ -1,0 +1,102 @@
+"""The neuron scan in plain torch: the meaning of every faster one.
+
+h[t] = leak * v[t-1] + x[t]                 v[-1] = 0
+s[t] = 1[h[t] >= threshold]                 (strict: >)
+v[t] = h[t] - threshold * s[t]              soft reset, v_reset is None
+v[t] = h[t] * (1 - s[t]) + v_reset * s[t]   hard reset
+"""
+
+import torch
+from torch import Tensor
+
+from rheobase.errors import RheobaseError
+from rheobase.kernels.surrogates import SurrogateBase, spike
+
+
+def parameter(value: float | Tensor, x: Tensor, name: str) -> float | Tensor:
+    """`value` so that it broadcasts against one time step of x: [C] becomes [C, 1, ...] on x[t, N, C, ...].
+
+    Raises:
+        RheobaseError: value is neither a number nor a tensor of shape [] or [C].
+    """
+    if not isinstance(value, Tensor):
+        return float(value)
+    if value.ndim == 0:
+        return value.to(x)
+    channels = x.shape[2] if x.ndim > 2 else None
+    if value.ndim != 1 or value.shape[0] != channels:
+        raise RheobaseError(
+            f"{name} has shape {list(value.shape)}; it must be a number, a 0-d tensor or one value per "
+            f"channel [C], and x of shape {list(x.shape)} "
+            + ("has no channel axis" if channels is None else f"has C = {channels}")
+        )
+    return value.to(x).view(-1, *[1] * (x.ndim - 3))
+
+
+def membrane_trace(
+    x: Tensor,
+    leak: float | Tensor,
+    threshold: float | Tensor,
+    *,
+    v_reset: float | None,
+    detach_reset: bool,
+    strict: bool,
+    surrogate: SurrogateBase,
+    smooth: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Spikes and the membrane h before reset, as in the equations above; both carry gradients.
+
+    `smooth` replaces the step by the surrogate's soft one, so that finite differences can check gradients.
+
+    Shape: x [T, N, C, ...] (or [T, ...] with scalar parameters); both results like x. Half precisions are
+    computed in float32.
+
+    Raises:
+        RheobaseError: x has no time step, or a parameter's shape fits neither [] nor [C].
+    """
+    if x.ndim < 1 or x.shape[0] == 0:
+        raise RheobaseError(f"x must be [T, N, ...] with T >= 1, not {list(x.shape)}")
+    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    leak, threshold = parameter(leak, wide, "leak"), parameter(threshold, wide, "threshold")
+    v = torch.zeros_like(wide[0])
+    spikes, membrane = [], []
+    for step in wide.unbind(0):
+        h = leak * v + step
+        u = h - threshold
+        s = surrogate.smooth(u) if smooth else spike(u, surrogate, strict)
+        fired = s.detach() if detach_reset else s
+        v = h - threshold * fired if v_reset is None else h * (1.0 - fired) + v_reset * fired
+        spikes.append(s)
+        membrane.append(h)
+    return torch.stack(spikes).to(x.dtype), torch.stack(membrane).to(x.dtype)
+
+
+def scan_reference(
+    x: Tensor,
+    leak: float | Tensor,
+    threshold: float | Tensor,
+    *,
+    v_reset: float | None,
+    detach_reset: bool,
+    strict: bool,
+    surrogate: SurrogateBase,
+    smooth: bool = False,
+) -> Tensor:
+    """The spikes of `membrane_trace`: what `neuron_scan` computes, in plain torch on any device and dtype.
+
+    Shape: x [T, N, C, ...] (or [T, ...] with scalar parameters); the spikes have x's shape and dtype.
+
+    Raises:
+        RheobaseError: x has no time step, or a parameter's shape fits neither [] nor [C].
+    """
+    spikes, _ = membrane_trace(
+        x,
+        leak,
+        threshold,
+        v_reset=v_reset,
+        detach_reset=detach_reset,
+        strict=strict,
+        surrogate=surrogate,
+        smooth=smooth,
+    )
+    return spikes
