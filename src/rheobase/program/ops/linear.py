@@ -1,0 +1,55 @@
+"""Fully connected layer on spikes or counts with integer weights."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rheobase.errors import ProgramError
+from rheobase.program.ops.base import Bounds, Kind, Op, Shape, exact_float, whole
+from rheobase.program.ops.conv2d import weighted_bounds
+from rheobase.program.weight import Weight
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Op):
+    """Matrix product with non-negative integers.
+
+    y[k] = 2^shift * sum over f of w[k, f] * x[f]
+
+    Shape: `[F]` to `[K]`.
+    Raises:
+        ProgramError: a field or the input's shape cannot be used.
+    """
+
+    weight: Weight
+    shift: int = 0
+
+    consumes: ClassVar[Kind] = "events"
+    produces: ClassVar[Kind] = "current"
+
+    def __post_init__(self) -> None:
+        if len(self.weight.shape) != 2:
+            raise ProgramError(f"Linear needs weights [K, F], got {list(self.weight.shape)}")
+        whole(self.shift, "Linear shift", 0, 15)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """See the class."""
+        classes, features = self.weight.shape
+        if shape != (features,):
+            hint = "; put a Flatten before it" if len(shape) == 3 else ""
+            raise ProgramError(f"Linear has weights for [{features}], but its input is {list(shape)}{hint}")
+        return (classes,)
+
+    def run(self, x: NDArray[Any]) -> NDArray[Any]:
+        """See the class; exact, because the matrix product runs in a float wide enough for every partial sum."""
+        values = self.weight.values()
+        kind = exact_float(int(np.abs(values).sum(axis=1).max()) * int(x.max(initial=0)))
+        return (x.astype(kind) @ values.astype(kind).T).astype(np.int64) * (1 << self.shift)
+
+    def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
+        """Positive weights on the largest input, negative ones on none."""
+        values = self.weight.values()
+        low, high = np.minimum(values, 0) @ incoming.high, np.maximum(values, 0) @ incoming.high
+        return weighted_bounds(low, high, self.weight, self.shift, incoming)

@@ -1,0 +1,110 @@
+"""Spiking neurons whose membranes are integers."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rheobase.errors import ProgramError
+from rheobase.program.ops.base import INT32_MAX, Bounds, Kind, Op, Shape, int32_vector, whole
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron(Op):
+    """Integrate-and-fire, with or without a leak, one threshold and one bias a channel.
+
+    v <- v - floor(v / 2^leak_shift)                    (no leak: leak_shift is None)
+    v <- clip(v + I + bias, -saturation, saturation)
+    s  = 1 if v >= threshold else 0
+    v <- v - threshold * s       (soft reset, v_reset is None)
+    v <- v_reset where s         (hard reset)
+
+    The membrane starts at 0. The floor makes a negative membrane leak by at least 1 a step: -1 becomes 0.
+
+    Shape: `[C, H, W]` or `[C]` to the same; `threshold`, `bias` and an array `v_reset` are int32 `[C]`.
+    Raises:
+        ProgramError: a field is out of range; `bits` cannot hold `saturation`.
+    """
+
+    threshold: NDArray[np.int32]
+    bias: NDArray[np.int32]
+    leak_shift: int | None = None
+    v_reset: int | NDArray[np.int32] | None = None
+    saturation: int = 32767
+    bits: int = 16
+
+    consumes: ClassVar[Kind] = "current"
+    produces: ClassVar[Kind] = "events"
+
+    def __post_init__(self) -> None:
+        if self.bits not in (16, 32):
+            raise ProgramError(f"Neuron membranes have 16 or 32 bits, got {self.bits!r}")
+        whole(self.saturation, f"Neuron saturation with {self.bits} bits", 1, (1 << (self.bits - 1)) - 1)
+        if self.leak_shift is not None:
+            whole(self.leak_shift, "Neuron leak_shift", 0, 30)
+        vectors = {
+            what: int32_vector(getattr(self, what), f"Neuron {what}") for what in ("threshold", "bias")
+        }
+        if int(vectors["threshold"].min()) < 1:
+            raise ProgramError(f"Neuron threshold must be at least 1, got {int(vectors['threshold'].min())}")
+        if isinstance(self.v_reset, np.ndarray) and self.v_reset.ndim:
+            vectors["v_reset"] = int32_vector(self.v_reset, "Neuron v_reset")
+            extremes = [int(vectors["v_reset"].min()), int(vectors["v_reset"].max())]
+        else:
+            extremes = (
+                [] if self.v_reset is None else [whole(self.v_reset, "Neuron v_reset", -INT32_MAX, INT32_MAX)]
+            )
+        if any(abs(x) > self.saturation for x in extremes):
+            raise ProgramError(f"Neuron v_reset {extremes} lies outside its saturation {self.saturation}")
+        if len({len(vector) for vector in vectors.values()}) != 1:
+            sizes = ", ".join(f"{what} {len(vector)}" for what, vector in vectors.items())
+            raise ProgramError(f"Neuron channels differ: {sizes}")
+        for what, vector in vectors.items():
+            object.__setattr__(self, what, vector)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return len(self.threshold)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """See the class."""
+        if not shape or shape[0] != self.channels:
+            raise ProgramError(f"Neuron has {self.channels} thresholds, but its input is {list(shape)}")
+        return shape
+
+    def run(self, x: NDArray[Any]) -> NDArray[Any]:
+        """See the class."""
+        return self.membranes(x)[1]
+
+    def membranes(self, x: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Membranes after each step's reset, and spikes.
+
+        Shape: `[T, N, *shape]` to int64 and uint8 `[T, N, *shape]`.
+        """
+        column = (-1, *[1] * (x.ndim - 3))
+        threshold, bias = (a.astype(np.int64).reshape(column) for a in (self.threshold, self.bias))
+        reset = None if self.v_reset is None else np.asarray(self.v_reset, np.int64).reshape(column)
+        v = np.zeros(x.shape[1:], np.int64)
+        trace, spikes = np.empty(x.shape, np.int64), np.empty(x.shape, np.uint8)
+        for t, current in enumerate(x):
+            if self.leak_shift is not None:
+                v = v - (v >> self.leak_shift)  # NumPy's shift of a negative integer floors
+            v = np.clip(v + current + bias, -self.saturation, self.saturation)
+            fired = v >= threshold
+            v = v - threshold * fired if reset is None else np.where(fired, reset, v)
+            trace[t], spikes[t] = v, fired
+        return trace, spikes
+
+    def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
+        """Spikes are 0 or 1; the sum before saturation must fit 32 bits."""
+        bias = self.bias.astype(np.int64)
+        drive = max(int(np.abs(incoming.low + bias).max()), int(np.abs(incoming.high + bias).max()))
+        widest = max(self.saturation + drive, incoming.widest, int(self.threshold.max()))
+        if widest > INT32_MAX:
+            raise ProgramError(
+                f"membrane {self.saturation} plus input {drive} needs more than 32 bits; lower the saturation or the shift"
+            )
+        fires = (self.threshold <= self.saturation).astype(np.int64)
+        return Bounds(fires * 0, fires, widest, "uint8_t")

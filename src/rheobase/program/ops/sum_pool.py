@@ -1,0 +1,63 @@
+"""Sum over windows: average pooling whose division is left to the next layer's scale."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rheobase.errors import ProgramError
+from rheobase.program.ops.base import Bounds, Kind, Op, Shape, counter, whole
+
+
+@dataclass(frozen=True, eq=False)
+class SumPool(Op):
+    """Sum of non-overlapping `kernel` x `kernel` windows; `kernel=None` sums the whole map.
+
+    y[c, i, j] = sum over u, v < kernel of x[c, kernel*i + u, kernel*j + v]
+
+    Rows and columns that do not fill a window are left out, as torch's average pooling leaves them out.
+
+    Shape: `[C, H, W]` to `[C, H // kernel, W // kernel]`, or `[C, 1, 1]`.
+    Raises:
+        ProgramError: the kernel is larger than the map, or a count cannot fit 16 bits.
+    """
+
+    kernel: int | None
+
+    consumes: ClassVar[Kind] = "events"
+    produces: ClassVar[Kind] = "events"
+
+    def __post_init__(self) -> None:
+        if self.kernel is not None:
+            whole(self.kernel, "SumPool kernel", 1, 255)
+
+    def window(self, shape: Shape) -> tuple[int, int]:
+        """Height and width of a window on an input of `shape`."""
+        return (shape[1], shape[2]) if self.kernel is None else (self.kernel, self.kernel)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """See the class."""
+        if len(shape) != 3:
+            raise ProgramError(f"SumPool needs an input [C, H, W], got {list(shape)}")
+        high, wide = self.window(shape)
+        if high > shape[1] or wide > shape[2]:
+            raise ProgramError(f"SumPool window {high}x{wide} is larger than its input {list(shape)}")
+        return shape[0], shape[1] // high, shape[2] // wide
+
+    def run(self, x: NDArray[Any]) -> NDArray[Any]:
+        """See the class."""
+        high, wide = self.window(x.shape[2:])
+        channels, rows, columns = self.output_shape(x.shape[2:])
+        cut = x[..., : rows * high, : columns * wide]
+        return cut.reshape(*x.shape[:2], channels, rows, high, columns, wide).sum(axis=(4, 6), dtype=np.int64)
+
+    def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
+        """Every input of a window at its largest."""
+        high, wide = self.window(shape)
+        most = incoming.high * (high * wide)
+        if int(most.max()) > 65535:
+            raise ProgramError(
+                f"a {high}x{wide} window can count to {int(most.max())}, but counts have 16 bits; pool in a smaller window"
+            )
+        return Bounds(incoming.low * 0, most, int(most.max()), counter(most))

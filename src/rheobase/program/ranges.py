@@ -1,0 +1,90 @@
+"""Interval analysis: proof that no integer of a program can overflow, on any input."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rheobase.errors import ProgramError
+from rheobase.program.ops.base import INT32_MAX, Bounds
+
+if TYPE_CHECKING:
+    from rheobase.program.ir import Program
+
+FLOAT32_EXACT = 1 << 24
+
+
+@dataclass(frozen=True)
+class Range:
+    """What one op can reach: its output lies in `low..high`; no integer met on the way is larger than `widest`."""
+
+    layer: str
+    low: int
+    high: int
+    widest: int
+    storage: str  # C type of the stored result; for Conv2d and Linear the accumulator, before the shift
+
+
+def analyse(program: "Program") -> list[Range]:
+    """Range of every op, from frames of 0..255 on, over the program's T steps.
+
+    An accumulator's partial sums lie between the sum of its negative and the sum of its positive weights, each times the
+    largest input (inputs are never negative), whatever the order of summation.
+
+    Raises:
+        ProgramError: a value can leave 32 bits (16 for counts); names the op, the bound and what to do.
+    """
+    channels = program.input_shape[0]
+    bounds = Bounds(np.zeros(channels, np.int64), np.full(channels, 255, np.int64), 255, "uint8_t")
+    shape: tuple[int, ...] = program.input_shape
+    found = []
+    for index, (op, after) in enumerate(zip(program.ops, program.shapes(), strict=True)):
+        try:
+            bounds = op.bounds(bounds, shape, program.T)
+        except ProgramError as error:
+            raise ProgramError(f"{program.label(index)}: {error}") from None
+        if bounds.widest > INT32_MAX:
+            raise ProgramError(
+                f"{program.label(index)} can reach {bounds.widest}, beyond 32 bits; lower its shift, its weight bits or the "
+                "counts that go in"
+            )
+        found.append(
+            Range(
+                program.label(index),
+                int(bounds.low.min()),
+                int(bounds.high.max()),
+                bounds.widest,
+                bounds.storage,
+            )
+        )
+        shape = after
+    return found
+
+
+def float32_exact(program: "Program") -> bool:
+    """Whether float32 computes this program exactly: no integer of a step reaches 2^24.
+
+    Logits count step by step; their sum over T is the caller's.
+    """
+    return _beyond_float32(program) is None
+
+
+def require_float32_exact(program: "Program") -> None:
+    """Refuse a program that float32 cannot hold.
+
+    Raises:
+        ProgramError: names the first op that can reach 2^24, its bound and what to do.
+    """
+    if message := _beyond_float32(program):
+        raise ProgramError(message)
+
+
+def _beyond_float32(program: "Program") -> str | None:
+    for op, found in zip(program.ops, analyse(program), strict=True):
+        widest = max(-found.low, found.high) if op.produces == "logits" else found.widest
+        if widest >= FLOAT32_EXACT:
+            return (
+                f"{found.layer} can reach {widest}, but float32 counts exactly below 2^24 = {FLOAT32_EXACT}; lower its shift, "
+                "its weight bits or its saturation"
+            )
+    return None
