@@ -1,0 +1,86 @@
+"""`rheobase data`: list the data sets, look into one, look into one recording."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import typer
+
+from rheobase.cli.output import JsonOption, console, print_table, write_json
+from rheobase.datasets import DataConfig, list_datasets, load_dataset
+from rheobase.events import read_recording
+
+app = typer.Typer(no_args_is_help=True, help="Data sets and recordings. Example: rheobase data show motion-dvs-sim")
+
+
+@app.command("list")
+def list_command(json: JsonOption = None) -> None:
+    """Name the data sets.
+
+    Example: rheobase data list
+    """
+    names = list_datasets()
+    for name in names:
+        console.print(name)
+    write_json(json, names)
+
+
+@app.command("show")
+def show_command(
+    name: Annotated[str, typer.Argument(help="Name of the data set.")],
+    T: Annotated[int, typer.Option("--T", "-T", help="Number of frames.")] = 4,
+    binning: Annotated[Literal["time", "count"], typer.Option(help="Frames of equal time or of equal event count.")] = "time",
+    split: Annotated[str, typer.Option(help="Name of the split.")] = "official",
+    folder: Annotated[Path | None, typer.Option(help="Your recordings, for the data set 'folder'.")] = None,
+    json: JsonOption = None,
+) -> None:
+    """Load a data set (generating or reading it if need be) and say what is in it.
+
+    Example: rheobase data show nmnist --split low-data-0
+    """
+    data = load_dataset(DataConfig(name=name, T=T, binning=binning, split=split, folder=folder))
+    parts = {part: getattr(data, part) for part in ("train", "validation", "test")}
+    result = {
+        "name": data.name,
+        "classes": list(data.classes),
+        "sensor": list(data.sensor),
+        "T": data.T,
+        "split_hash": data.split_hash,
+        "parts": {
+            part: {"recordings": len(frames), "events_per_recording": float(np.mean(frames.frames.sum((1, 2, 3, 4)))) if len(frames) else 0.0}
+            for part, frames in parts.items()
+        },
+    }
+    console.print(f"[bold]{data.name}[/] {data.sensor[0]}x{data.sensor[1]}, {len(data.classes)} classes: {', '.join(data.classes)}")
+    console.print(f"split {split}, sha256 {data.split_hash}")
+    print_table(
+        "",
+        ["part", "recordings", "events each"],
+        [(part, facts["recordings"], f"{facts['events_per_recording']:.0f}") for part, facts in result["parts"].items()],
+    )
+    write_json(json, result)
+
+
+@app.command("info")
+def info_command(
+    file: Annotated[Path, typer.Argument(help="A recording: .bin (N-MNIST), .npz, .npy or .csv.")], json: JsonOption = None
+) -> None:
+    """Say what is in one recording.
+
+    Example: rheobase data info recording.csv
+    """
+    recording = read_recording(file)
+    on = float(np.mean(recording.p)) if len(recording) else 0.0
+    result = {
+        "file": str(file),
+        "sensor": [recording.height, recording.width],
+        "events": len(recording),
+        "seconds": recording.duration,
+        "on_share": on,
+        "label": recording.label,
+    }
+    console.print(
+        f"{file.name}: {len(recording):,} events on {recording.height}x{recording.width} pixels in "
+        f"{recording.duration:.3f} s, {100 * on:.0f} % of them ON"
+    )
+    write_json(json, result)

@@ -1,0 +1,299 @@
+"""`harden`: fold batch-norm and scales, and put thresholds, biases and membranes on the integer lattice.
+
+A weighted layer with integer weights `w` of unit `u_c`, batch-norm `y = g_c*x + h_c`, input unit `s_in` and a neuron with input
+gain `q` receives the current
+
+    I_c = U_c * a_c + B_c,    a_c = sum w*x (an integer),    U_c = q*g_c*u_c*s_in,    B_c = q*h_c
+
+Dividing the neuron's equation by `|U_c|` and multiplying by `2^F` leaves integers:
+
+    v' = v * 2^F/|U_c|,   theta_c = ceil(theta * 2^F/|U_c|),   b_c = round(B_c * 2^F/|U_c|),   current a_c << F
+
+a negative `U_c` turns the sign of the row. Only the rounding of theta and b, the floor in the leak, and saturation change the model.
+`F` is the largest number of fractional bits with which a 16-bit membrane holds 8 thresholds and float32 stays exact; where none does,
+the membrane takes 32 bits.
+
+Source: the folding is standard practice for integer networks; the choice of F is ours.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+from rheobase.compression.lattice import (
+    EXACT,
+    Hardened,
+    IntegerWeight,
+    LatticeConv2d,
+    LatticeFlatten,
+    LatticeLinear,
+    LatticeModule,
+    LatticeNeuron,
+    LatticeReadout,
+    LatticeSumPool,
+)
+from rheobase.compression.quantise import latent_weight, quantisers
+from rheobase.errors import LatticeError
+from rheobase.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear
+from rheobase.models import SpikingModel
+from rheobase.neurons import Neuron
+
+LEAVES = (Conv2d, Linear, BatchNorm2d, AvgPool2d, GlobalAvgPool2d, Flatten, Neuron)
+MAX_FRACTION = 8
+INPUT_MAX = 255  # event counts arrive as uint8
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, Neuron) or not list(m.children()) or hasattr(m, "parametrizations")
+
+
+@dataclass
+class _Pending:
+    """A weighted layer whose output nobody has consumed yet: `U * (w * x) + B` per output channel."""
+
+    name: str
+    layer: nn.Conv2d | nn.Linear
+    values: Tensor
+    bits: int
+    unit: Tensor
+    offset: Tensor
+
+    def bound(self, input_max: int) -> Tensor:
+        """Largest |accumulator| of each output channel."""
+        flat = self.values.flatten(1)
+        return torch.maximum(flat.clamp(min=0).sum(1), -flat.clamp(max=0).sum(1)) * input_max
+
+
+@torch.no_grad()
+def harden(model: SpikingModel) -> Hardened:
+    """Hardened copy of a quantised model; the model itself is left as it is.
+
+    Shape:
+        the hardened model takes `[T, N, C, H, W]` whole numbers 0..255 and gives integer logits `[T, N, K]`
+
+    Raises:
+        LatticeError: a layer has float weights, or is of a kind the lattice does not hold (residual additions, max pooling,
+            a leak that is no power of two, ...); the message names layer and reason.
+    """
+    scales = quantisers(model)
+    modules = dict(model.named_modules())
+    builder = _Builder()
+    for name in _chain(model):
+        layer = modules[name]
+        if isinstance(layer, Conv2d | Linear):
+            if name not in scales:
+                raise LatticeError(f"layer {name!r} has float weights: call quantise_ with edge_bits=8 before harden")
+            builder.weighted(name, layer, *scales[name].integers(latent_weight(layer)), scales[name].config.bits)
+        elif isinstance(layer, BatchNorm2d):
+            builder.batch_norm(name, layer)
+        elif isinstance(layer, Neuron):
+            builder.neuron(name, layer)
+        elif isinstance(layer, AvgPool2d):
+            builder.pool(name, _plain_pool(name, layer))
+        elif isinstance(layer, GlobalAvgPool2d):
+            builder.pool(name, None)
+        elif isinstance(layer, Flatten):
+            builder.flatten(name)
+        else:
+            raise LatticeError(f"layer {name!r} ({type(layer).__name__}) cannot be put on the integer lattice")
+        builder.follow(layer, model.config.in_channels, model.config.input_size)
+    chain, scale = builder.finish()
+    return Hardened(chain, (model.config.in_channels, *model.config.input_size), scale)
+
+
+def _chain(model: nn.Module) -> Iterator[str]:
+    """Names of the leaf modules of a model that is a plain chain, in forward order."""
+    graph = _Tracer().trace(model)
+    previous: fx.Node | None = None
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            previous = node
+        elif node.op == "output":
+            return
+        elif node.op == "call_module" and list(node.args) == [previous] and not node.kwargs:
+            yield str(node.target)
+            previous = node
+        elif node.op == "call_module":
+            raise LatticeError(
+                f"layer {node.target!r} does not follow {previous}: only plain chains can be hardened so far, "
+                "a residual or branching model cannot"
+            )
+        else:
+            raise LatticeError(
+                f"operation {getattr(node.target, '__name__', node.target)!r} after {previous} joins branches or "
+                "computes outside a layer: only plain chains can be hardened so far"
+            )
+
+
+def _plain_pool(name: str, layer: nn.AvgPool2d) -> tuple[int, int]:
+    def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+        return (value, value) if isinstance(value, int) else value
+
+    kernel = pair(layer.kernel_size)
+    if pair(layer.stride) != kernel or pair(layer.padding) != (0, 0) or layer.ceil_mode or layer.divisor_override:
+        raise LatticeError(f"layer {name!r}: only average pooling with stride = kernel and no padding becomes a sum pool")
+    return kernel
+
+
+class _Builder:
+    """Consumes the layers of a chain one by one and keeps the unit and range of what flows between them."""
+
+    def __init__(self) -> None:
+        self.chain: list[tuple[str, LatticeModule]] = []
+        self.pending: _Pending | None = None
+        self.input_unit = 1.0
+        self.input_max = INPUT_MAX
+        self.map: tuple[int, int] | None = None
+
+    def follow(self, layer: nn.Module, in_channels: int, input_size: tuple[int, int]) -> None:
+        """Keep the size of the map (global pooling needs it)."""
+        h, w = self.map or input_size
+        if isinstance(layer, Conv2d):
+            kh, kw = layer.kernel_size
+            (sh, sw), (ph, pw) = layer.stride, layer.padding
+            h, w = (h + 2 * int(ph) - kh) // sh + 1, (w + 2 * int(pw) - kw) // sw + 1
+        elif isinstance(layer, AvgPool2d):
+            kh, kw = _plain_pool("", layer)
+            h, w = h // kh, w // kw
+        elif isinstance(layer, GlobalAvgPool2d):
+            h, w = 1, 1
+        self.map = (h, w)
+        self.input_size = input_size
+
+    def weighted(self, name: str, layer: nn.Conv2d | nn.Linear, values: Tensor, unit: Tensor, bits: int) -> None:
+        self._expect_nothing_pending(name)
+        if isinstance(layer, nn.Conv2d):
+            plain = layer.groups == 1 and layer.dilation == (1, 1) and not isinstance(layer.padding, str)
+            if not plain or layer.padding_mode != "zeros":
+                raise LatticeError(f"layer {name!r}: only zero-padded convolutions with groups=1, dilation=1 can be hardened")
+        rows = unit.flatten().double().expand(values.shape[0])
+        bias = torch.zeros(values.shape[0]) if layer.bias is None else layer.bias
+        self.pending = _Pending(name, layer, values.clone(), bits, rows * self.input_unit, bias.double())
+
+    def batch_norm(self, name: str, layer: nn.BatchNorm2d) -> None:
+        p = self.pending
+        if p is None or layer.running_mean is None or layer.running_var is None:
+            raise LatticeError(f"batch-norm {name!r} must follow a convolution and keep running statistics to be folded")
+        gain = 1 / torch.sqrt(layer.running_var.double() + layer.eps)
+        shift = torch.zeros_like(gain)
+        if layer.affine:
+            gain, shift = gain * layer.weight.double(), layer.bias.double()
+        p.unit = p.unit * gain
+        p.offset = (p.offset - layer.running_mean.double()) * gain + shift
+
+    def neuron(self, name: str, layer: Neuron) -> None:
+        if (p := self.pending) is None:
+            raise LatticeError(f"neuron {name!r} must follow a convolution or linear layer to be hardened")
+        leak_shift = _leak_shift(name, layer)
+        gain = float(layer.gain())
+        unit, offset = p.unit * gain, p.offset * gain
+        sign = torch.where(unit < 0, -1.0, 1.0)
+        unit = unit.abs()
+        theta = torch.as_tensor(layer.threshold(), dtype=torch.float64).expand_as(unit)
+        if not bool((unit > theta * 2.0**-20).all()):
+            dead = int(torch.argmin(unit / theta))
+            raise LatticeError(
+                f"channel {dead} of {p.name!r} has a batch-norm gain of almost 0: its threshold in units of the weights "
+                "is beyond 2^20. Train with less weight decay on the batch-norm, or prune the channel"
+            )
+        p.values *= sign.float().reshape(-1, *[1] * (p.values.dim() - 1))
+        reset = None if layer.v_reset is None else torch.full_like(unit, layer.v_reset)
+        lattice, shift = _fit(name, p.bound(self.input_max), theta / unit, offset / unit, reset, unit, leak_shift, layer)
+        self._emit_weighted(shift)
+        self.chain.append((name, lattice))
+        self.input_unit, self.input_max = 1.0, 1
+
+    def pool(self, name: str, kernel: tuple[int, int] | None) -> None:
+        self._expect_nothing_pending(name)
+        kernel = kernel or self.map or self.input_size
+        self.chain.append((name, LatticeSumPool(kernel)))
+        area = kernel[0] * kernel[1]
+        self.input_unit, self.input_max = self.input_unit / area, self.input_max * area
+
+    def flatten(self, name: str) -> None:
+        self._expect_nothing_pending(name)
+        self.chain.append((name, LatticeFlatten()))
+
+    def finish(self) -> tuple[list[tuple[str, LatticeModule]], float]:
+        """The chain, closed by a readout, and the unit of its logits."""
+        if (p := self.pending) is None or not isinstance(p.layer, nn.Linear):
+            raise LatticeError("the model must end with a linear layer, whose outputs become the integer logits")
+        unit = float(p.unit[0])
+        if not bool((p.unit == unit).all()):
+            raise LatticeError(f"layer {p.name!r} gives the logits: quantise it per tensor, so that all classes share one unit")
+        bias = torch.round(p.offset / unit)
+        bound = float((p.bound(self.input_max) + bias.abs()).max())
+        if bound >= EXACT:
+            raise LatticeError(f"logits of {p.name!r} may reach {bound:.0f}, beyond exact float32 (2^24): use fewer weight bits")
+        name = p.name
+        self._emit_weighted(0)
+        self.chain.append((f"{name}.readout", LatticeReadout(bias.float())))
+        return self.chain, unit
+
+    def _emit_weighted(self, shift: int) -> None:
+        assert (p := self.pending) is not None
+        weight = IntegerWeight(p.values.float(), p.bits, 2, -(2**p.bits - 1))
+        if isinstance(p.layer, nn.Conv2d):
+            (ph, pw), stride = p.layer.padding, p.layer.stride
+            self.chain.append((p.name, LatticeConv2d(weight, (stride[0], stride[1]), (int(ph), int(pw)), shift)))
+        else:
+            self.chain.append((p.name, LatticeLinear(weight, shift)))
+        self.pending = None
+
+    def _expect_nothing_pending(self, name: str) -> None:
+        if self.pending is not None:
+            raise LatticeError(f"layer {name!r} takes the output of {self.pending.name!r}: a neuron must stand between them")
+
+
+def _leak_shift(name: str, layer: Neuron) -> int | None:
+    """k of the leak `1 - 2^-k`, None for no leak."""
+    leak = float(layer.leak())
+    if leak == 1.0:
+        return None
+    k = -math.log2(1 - leak) if leak < 1 else 0.0
+    if k < 1 or not math.isclose(k, round(k), abs_tol=1e-6):
+        raise LatticeError(
+            f"neuron {name!r} keeps {leak:g} of its membrane each step; the lattice holds leaks 1 - 2^-k only: use tau = 2, 4, 8, ..."
+        )
+    return round(k)
+
+
+def _fit(
+    name: str,
+    bound: Tensor,
+    theta: Tensor,
+    bias: Tensor,
+    reset: Tensor | None,
+    unit: Tensor,
+    leak_shift: int | None,
+    layer: Neuron,
+) -> tuple[LatticeNeuron, int]:
+    """Choose fractional bits F and membrane width; theta and bias are in units of the integer weights."""
+    for bits, saturation in ((16, 2**15 - 1), (32, 2**22)):
+        for fraction in range(MAX_FRACTION, -1, -1):
+            scale = 2.0**fraction
+            # `>` on integers is `>=` one higher; `>=` rounds up, so that no spike comes early
+            threshold = torch.floor(theta * scale) + 1 if layer.config.strict else torch.ceil(theta * scale)
+            offset = torch.round(bias * scale)
+            largest = bound * scale + offset.abs() + saturation
+            if float(threshold.max()) * 8 <= saturation and float(largest.max()) < EXACT:
+                v_reset = None if reset is None else torch.round(reset / unit * scale).float()
+                return (
+                    LatticeNeuron(
+                        threshold.float(),
+                        offset.float(),
+                        leak_shift=leak_shift,
+                        v_reset=v_reset,
+                        saturation=saturation,
+                        bits=bits,
+                    ),
+                    fraction,
+                )
+    raise LatticeError(
+        f"neuron {name!r}: thresholds up to {float(theta.max()):.0f} and currents up to {float(bound.max()):.0f} units "
+        "do not fit the lattice (exact below 2^24): use fewer weight bits, or less weight decay on the batch-norm"
+    )

@@ -1,0 +1,195 @@
+"""Modules of a hardened model: integers held in float32, every value below 2^24 and therefore exact.
+
+Each module computes what the op of the same name in `rheobase.program` computes. Integers in float32 add and multiply exactly
+as long as no magnitude reaches 2^24, in any order of summation, so a hardened model and the integer program agree bit for bit.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EXACT = 2**24  # float32 holds every integer of magnitude up to 2^24
+
+
+@dataclass(frozen=True)
+class IntegerWeight:
+    """Integer weights `step * code + offset`, code in `0..2^bits - 1`."""
+
+    values: Tensor  # float32 holding integers
+    bits: int
+    step: int
+    offset: int
+
+    def codes(self) -> Tensor:
+        """The stored codes, uint8."""
+        return ((self.values - self.offset) / self.step).to(torch.uint8)
+
+
+class LatticeModule(nn.Module):
+    """Base of the modules a hardened model is a chain of."""
+
+
+class LatticeConv2d(LatticeModule):
+    """Integer convolution `acc = (W * x) << shift`.
+
+    Shape:
+        `x [T, N, C_in, H, W] -> acc [T, N, C_out, H', W']`
+    """
+
+    weight: Tensor
+
+    def __init__(self, weight: IntegerWeight, stride: tuple[int, int], padding: tuple[int, int], shift: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.values)
+        self.bits, self.step, self.offset = weight.bits, weight.step, weight.offset
+        self.stride, self.padding, self.shift = stride, padding, shift
+
+    def integer_weight(self) -> IntegerWeight:
+        return IntegerWeight(self.weight, self.bits, self.step, self.offset)
+
+    def forward(self, x: Tensor) -> Tensor:
+        acc = F.conv2d(x.flatten(0, 1), self.weight, stride=self.stride, padding=self.padding)
+        return (acc * 2**self.shift).unflatten(0, x.shape[:2])
+
+
+class LatticeLinear(LatticeModule):
+    """Integer matrix product `acc = (x W^T) << shift`.
+
+    Shape:
+        `x [T, N, F] -> acc [T, N, K]`
+    """
+
+    weight: Tensor
+
+    def __init__(self, weight: IntegerWeight, shift: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.values)
+        self.bits, self.step, self.offset, self.shift = weight.bits, weight.step, weight.offset, shift
+
+    def integer_weight(self) -> IntegerWeight:
+        return IntegerWeight(self.weight, self.bits, self.step, self.offset)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight) * 2**self.shift
+
+
+class LatticeSumPool(LatticeModule):
+    """Sum over windows of `kernel`, stride = kernel: average pooling without its division, which the next unit carries.
+
+    Shape:
+        `x [T, N, C, H, W] -> [T, N, C, H // kh, W // kw]`
+    """
+
+    def __init__(self, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.kernel = kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = F.avg_pool2d(x.flatten(0, 1), self.kernel, divisor_override=1)
+        return mean.unflatten(0, x.shape[:2])
+
+
+class LatticeFlatten(LatticeModule):
+    """`[T, N, C, H, W] -> [T, N, C*H*W]`, channel first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2)
+
+
+class LatticeNeuron(LatticeModule):
+    """Integer neuron; one step is leak, add, saturate, compare, reset:
+
+        v <- v - floor(v / 2^k);  v <- clip(v + I + bias, -sat, sat);  s = [v >= threshold];
+        v <- v - threshold*s (soft)  or  v <- v_reset where s (hard)
+
+    Shape:
+        `I [T, N, C, ...] -> spikes of the same shape`; `threshold`, `bias`, `v_reset` `[C]`
+    """
+
+    threshold: Tensor
+    bias: Tensor
+    v_reset: Tensor | None
+
+    def __init__(
+        self,
+        threshold: Tensor,
+        bias: Tensor,
+        *,
+        leak_shift: int | None,
+        v_reset: Tensor | None,
+        saturation: int,
+        bits: int,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("threshold", threshold)
+        self.register_buffer("bias", bias)
+        self.register_buffer("v_reset", v_reset)
+        self.leak_shift, self.saturation, self.bits = leak_shift, saturation, bits
+
+    def forward(self, current: Tensor) -> Tensor:
+        per_channel = (-1, *[1] * (current.dim() - 3))
+        threshold, bias = self.threshold.reshape(per_channel), self.bias.reshape(per_channel)
+        v = torch.zeros_like(current[0])
+        spikes = torch.empty_like(current)
+        for t in range(current.shape[0]):
+            if self.leak_shift is not None:
+                v = v - torch.floor(v * 2.0**-self.leak_shift)
+            v = (v + (current[t] + bias)).clamp_(-self.saturation, self.saturation)
+            s = (v >= threshold).to(v.dtype)
+            v = v - threshold * s if self.v_reset is None else torch.where(s > 0, self.v_reset.reshape(per_channel), v)
+            spikes[t] = s
+        return spikes
+
+    def extra_repr(self) -> str:
+        return f"leak_shift={self.leak_shift}, saturation={self.saturation}, bits={self.bits}"
+
+
+class LatticeReadout(LatticeModule):
+    """Logits of each step, `acc + bias`; the decision after k steps is the argmax of their sum.
+
+    Shape:
+        `acc [T, N, K] -> [T, N, K]`
+    """
+
+    bias: Tensor
+
+    def __init__(self, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("bias", bias)
+
+    def forward(self, acc: Tensor) -> Tensor:
+        return acc + self.bias
+
+
+class Hardened(nn.Module):
+    """A model on the integer lattice: a chain of lattice modules that equals the integer program spike for spike.
+
+    `forward` gives integer logits (as float32); times `logit_scale` they approximate the logits of the quantised model.
+
+    Shape:
+        `x [T, N, C, H, W]` whole numbers 0..255 `-> [T, N, K]`
+    """
+
+    def __init__(
+        self, chain: list[tuple[str, LatticeModule]], input_shape: tuple[int, int, int], logit_scale: float
+    ) -> None:
+        super().__init__()
+        self.names = [name for name, _ in chain]
+        self.chain = nn.Sequential(*(module for _, module in chain))
+        self.input_shape, self.logit_scale = input_shape, logit_scale
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.chain(x)  # type: ignore[no-any-return]
+
+    def neurons(self) -> dict[str, nn.Module]:
+        """Neuron layers in forward order, by the name of the layer they come from."""
+        return {name: m for name, m in zip(self.names, self.chain, strict=True) if isinstance(m, LatticeNeuron)}
+
+    @property
+    def feature_layer(self) -> str:
+        """Module name of the last neuron."""
+        return f"chain.{max(i for i, m in enumerate(self.chain) if isinstance(m, LatticeNeuron))}"

@@ -1,0 +1,77 @@
+"""`lower`: a hardened torch model becomes a Program. The only file of this room that knows torch."""
+
+import numpy as np
+from torch import Tensor
+
+from rheobase.compression.lattice import (
+    Hardened,
+    IntegerWeight,
+    LatticeConv2d,
+    LatticeFlatten,
+    LatticeLinear,
+    LatticeModule,
+    LatticeNeuron,
+    LatticeReadout,
+    LatticeSumPool,
+)
+from rheobase.errors import LatticeError
+from rheobase.program.ir import Program
+from rheobase.program.ops import Conv2d, Flatten, Linear, Neuron, Op, Readout, SumPool
+from rheobase.program.weight import Weight
+
+
+def lower(model: Hardened, *, name: str, T: int, metadata: dict[str, str | int | float] | None = None) -> Program:
+    """Program of a hardened model, validated: its shapes chain and no integer in it can overflow.
+
+    Each lattice module maps to one op; the numbers are copied, nothing is rounded here.
+
+    Shape:
+        the program takes uint8 frames `[T, N, C, H, W]`
+
+    Raises:
+        LatticeError: a module has no op.
+        ProgramError: the program does not validate (a range that 32 bits cannot hold, say); the message names the op.
+    """
+    ops = [_op(label, module) for label, module in zip(model.names, model.chain, strict=True)]  # type: ignore[arg-type]
+    program = Program(name, model.input_shape, T, ops, metadata or {}, model.logit_scale)
+    program.validate()
+    return program
+
+
+def _op(name: str, module: LatticeModule) -> Op:
+    if isinstance(module, LatticeConv2d):
+        weight = _weight(module.integer_weight())
+        return Conv2d(weight, _same(name, module.stride), _same(name, module.padding), module.shift, name=name)
+    if isinstance(module, LatticeLinear):
+        return Linear(_weight(module.integer_weight()), module.shift, name=name)
+    if isinstance(module, LatticeSumPool):
+        return SumPool(_same(name, module.kernel), name=name)
+    if isinstance(module, LatticeFlatten):
+        return Flatten(name=name)
+    if isinstance(module, LatticeNeuron):
+        return Neuron(
+            _integers(module.threshold),
+            _integers(module.bias),
+            leak_shift=module.leak_shift,
+            v_reset=None if module.v_reset is None else _integers(module.v_reset),
+            saturation=module.saturation,
+            bits=module.bits,
+            name=name,
+        )
+    if isinstance(module, LatticeReadout):
+        return Readout(_integers(module.bias), name=name)
+    raise LatticeError(f"layer {name!r} ({type(module).__name__}) has no op in the program")
+
+
+def _weight(weight: IntegerWeight) -> Weight:
+    return Weight(weight.codes().cpu().numpy(), weight.bits, weight.step, weight.offset)
+
+
+def _integers(values: Tensor) -> np.ndarray:
+    return values.cpu().numpy().astype(np.int32)
+
+
+def _same(name: str, pair: tuple[int, int]) -> int:
+    if pair[0] != pair[1]:
+        raise LatticeError(f"layer {name!r} has {pair} in height and width; the program holds square ones")
+    return pair[0]
