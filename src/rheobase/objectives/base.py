@@ -59,14 +59,19 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def mean_readout(logits: Tensor) -> Tensor:
+def mean_readout(logits: Tensor, target: Tensor | None = None) -> Tensor:
     """Logits averaged over time, ``O = (1/T) sum_t o_t``.
 
     Shape: [T, N, K] -> [N, K].
 
-    Raises: DataError if the logits do not have three axes.
+    Raises: DataError if the logits do not have three axes, or another batch size than the target, if given.
     """
     _check_logits(logits)
+    if target is not None and len(target) != logits.shape[1]:
+        raise DataError(
+            f"the target has {len(target)} samples and the logits [T, N, K] are {list(logits.shape)}. "
+            "Are T and N swapped? Frames and logits are time first."
+        )
     return wide(logits).mean(0)
 
 

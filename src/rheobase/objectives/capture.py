@@ -48,7 +48,8 @@ class Capture:
                 raise DataError(
                     f"layer {name!r} was called {len(self._calls[name])} time(s) and gives "
                     f"{list(maps.shape)}, but the model's logits have T = {steps}. Capture a module that "
-                    "runs once on [T, N, ...] or once per step on [N, ...], and call the model once inside the block."
+                    "runs once on [T, N, ...] or once per step on [N, ...], and call the model once inside "
+                    "the block."
                 )
         return found
 

@@ -39,6 +39,6 @@ class CrossEntropy:
     def __call__(self, outputs: Outputs, target: Tensor) -> Loss:
         """Loss of a batch."""
         loss = F.cross_entropy(
-            mean_readout(outputs.logits), target, label_smoothing=self.config.label_smoothing
+            mean_readout(outputs.logits, target), target, label_smoothing=self.config.label_smoothing
         )
         return Loss(loss, {"cross_entropy": loss.detach()})

@@ -280,7 +280,7 @@ class StableSpike:
     def __call__(self, outputs: Outputs, target: Tensor) -> Loss:
         """Loss of a batch."""
         config = self.config
-        clean = mean_readout(outputs.logits)
+        clean = mean_readout(outputs.logits, target)
         total = F.cross_entropy(clean, target, label_smoothing=config.label_smoothing)
         parts = {"cross_entropy": total.detach()}
         if not self.needs_features:

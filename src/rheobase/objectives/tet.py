@@ -56,7 +56,7 @@ class TET:
     def __call__(self, outputs: Outputs, target: Tensor) -> Loss:
         """Loss of a batch."""
         config = self.config
-        readout = mean_readout(outputs.logits)
+        readout = mean_readout(outputs.logits, target)
         steps = step_cross_entropy(outputs.logits, target, config.label_smoothing)
         parts = {
             "cross_entropy": F.cross_entropy(
