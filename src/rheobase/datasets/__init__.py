@@ -1,11 +1,13 @@
 """Named data sets: frames of event counts with frozen splits, and the recordings they came from.
 
-`load_dataset(DataConfig(name="nmnist", T=4))` returns a `DataSet` with three `FrameSet`s. Raw data is found under
-`$RHEOBASE_DATA`, frames are cached under `$RHEOBASE_CACHE`, and `split_hash` says exactly which recordings are where.
+`load_dataset(DataConfig(name="nmnist", T=4))` returns a `DataSet` with three `FrameSet`s. Raw data is found
+under `$RHEOBASE_DATA`, frames are cached under `$RHEOBASE_CACHE`, and `split_hash` says exactly which
+recordings are where.
 """
 
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import DataSet, FrameSet
+from rheobase.datasets.fetch import fetch_nmnist
 from rheobase.datasets.load import list_datasets, load_dataset
 
-__all__ = ["DataConfig", "DataSet", "FrameSet", "list_datasets", "load_dataset"]
+__all__ = ["DataConfig", "DataSet", "FrameSet", "fetch_nmnist", "list_datasets", "load_dataset"]

@@ -10,7 +10,7 @@ from rheobase.errors import DataError
 
 
 class Archive:
-    """Files whose names start with one of `prefixes`, below a folder or in zip files; names have forward slashes."""
+    """Files below a folder, or in zip files, whose names (with forward slashes) start with a prefix."""
 
     def __init__(self, *paths: Path, prefixes: tuple[str, ...] = ("",)) -> None:
         self.paths = paths
@@ -24,7 +24,7 @@ class Archive:
         return sorted(name for name in self._entries if name.lower().endswith(suffix))
 
     def digest(self) -> str:
-        """SHA-256 over names, sizes and checksums (zip) or times of change (folder): cheap, and new when data is."""
+        """SHA-256 over names, sizes and checksums (zip) or times of change (folder); reads no data."""
         return hashlib.sha256(repr(sorted(self._entries.items())).encode()).hexdigest()
 
     def read(self, name: str) -> bytes:

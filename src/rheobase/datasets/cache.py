@@ -1,9 +1,10 @@
-"""Arrays made once and kept: NumPy files in the cache folder, checked at every load and made again when damaged.
+"""Arrays made once and kept: NumPy files in the cache folder, checked at each load, made again when damaged.
 
-An entry is a folder named by the SHA-256 of everything that determines its arrays: one `.npy` an array, and `index.json`,
-written last, with the key in full and the digest of each file. An entry whose index or digest does not fit is rebuilt.
-Files are replaced atomically, so a process that still reads the old ones is not disturbed; where the system has file
-locks, a second process waits for the first instead of doing the work twice.
+An entry is a folder named by the SHA-256 of everything that determines its arrays: one `.npy` an array, and
+`index.json`, written last, with the key in full and the digest of each file. An entry whose index or digest
+does not fit is rebuilt. Files are replaced atomically, so a process that still reads the old ones is not
+disturbed; where the system has file locks, a second process waits for the first instead of doing the work
+twice.
 """
 
 import contextlib
@@ -47,7 +48,7 @@ def digest_arrays(arrays: Arrays) -> str:
 
 
 def cached(name: str, key: dict[str, Any], build: Callable[[], Arrays], *, keep: bool = True) -> Arrays:
-    """The arrays `build()` makes for `key`, from the cache if they are there and whole; `keep=False` leaves it alone.
+    """The arrays `build()` makes for `key`, from the cache if they are there and whole (unless not `keep`).
 
     Loaded arrays are mapped copy-on-write: they may be written to, which never reaches the file.
     """

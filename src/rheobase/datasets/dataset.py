@@ -53,7 +53,7 @@ class FrameSet:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """A named data set in three parts that share no recording; `sensor` is `(H, W)`, `split_hash` a SHA-256."""
+    """A named data set in three parts that share no recording; `sensor` is `(H, W)`."""
 
     name: str
     classes: tuple[str, ...]
@@ -80,7 +80,7 @@ def assemble(config: DataConfig, pool: Pool, split: Split) -> DataSet:
     if config.train_size is not None:
         if config.train_size > len(train):
             raise DataError(
-                f"train_size is {config.train_size}; {config.name} ({config.split}) trains on {len(train)}"
+                f"train_size is {config.train_size}; {config.name} ({config.split}) trains on {len(train)} at most"
             )
         train = train[: config.train_size]
     split = Split(train, split.validation, split.test)

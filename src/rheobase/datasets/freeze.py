@@ -1,8 +1,10 @@
-"""Draw the frozen splits again: `python -m rheobase.datasets.freeze` (the files it writes must not change)."""
+"""Draw the frozen splits again: `python -m rheobase.datasets.freeze` (the files must not change)."""
 
 from pathlib import Path
 
-from rheobase.datasets import nmnist
+import numpy as np
+
+from rheobase.datasets import digits_dvs, nmnist
 from rheobase.datasets.split import freeze
 
 
@@ -14,6 +16,8 @@ def draw(root: Path | None = None) -> dict[str, str]:
     texts["nmnist-small-official"] = freeze(nmnist.official(names, labels), names)
     for seed in range(3):
         texts[f"nmnist-small-low-data-{seed}"] = freeze(nmnist.low_data(names, labels, seed), names)
+    labels = np.array([recording.label for recording in digits_dvs.generate()], dtype=np.int64)
+    texts["digits-dvs-official"] = freeze(digits_dvs.draw(labels), digits_dvs.names())
     return {f"{name}.json": text for name, text in texts.items()}
 
 

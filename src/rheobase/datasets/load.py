@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from rheobase.datasets import motion_dvs_sim, nmnist
+from rheobase.datasets import digits_dvs, folder, motion_dvs_sim, nmnist
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import DataSet, assemble
 from rheobase.datasets.pool import Pool
@@ -10,6 +10,8 @@ from rheobase.datasets.split import Split
 from rheobase.errors import RecipeError, unknown
 
 DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
+    "digits-dvs": digits_dvs.load,
+    "folder": folder.load,
     "motion-dvs-sim": motion_dvs_sim.load,
     "nmnist": nmnist.load,
 }

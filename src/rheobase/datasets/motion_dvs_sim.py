@@ -1,10 +1,11 @@
 """motion-dvs-sim: simulated event data whose class is a motion, not a shape.
 
-A textured shape of random sign moves before the camera in one of eleven ways; a single frame does not tell which. The
-log-intensity image is `mask * (0.35 s + 0.8 texture)` on 64x64 pixels, `s` = +-1 at random, seen on 32x32 pixels at 64
-instants. Its distribution is symmetric under negation, so polarity alone does not give a direction away, and each
-direction is the exact time reversal of its opposite. Everything a recording needs comes from a generator seeded with
-`[seed, index]`, so the first `n` recordings are the same however many are made.
+A textured shape of random sign moves before the camera in one of eleven ways; a single frame does not tell
+which. The log-intensity image is `mask * (0.35 s + 0.8 texture)` on 64x64 pixels, `s` = +-1 at random, seen
+on 32x32 pixels at 64 instants. Its distribution is symmetric under negation, so polarity alone does not give
+a direction away, and each direction is the exact time reversal of its opposite. Everything a recording needs
+comes from a generator seeded with `[seed, index]`, so the first `n` recordings are the same however many are
+made.
 """
 
 import itertools
@@ -56,7 +57,7 @@ class Scene:
 
 
 def generate(seed: int, count: int, *, batch: int = 50) -> Iterator[Recording]:
-    """The first `count` recordings of a seed; recording `i` has the class `i % 11`, so every prefix is balanced."""
+    """The first `count` recordings of a seed; recording `i` has the class `i % 11`: prefixes are balanced."""
     for first in range(0, count, batch):
         indices = range(first, min(first + batch, count))
         rngs = [np.random.default_rng([seed, index]) for index in indices]
@@ -118,7 +119,7 @@ def render(motion: str, scene: Scene) -> NDArray[np.float32]:
 def _view(
     scene: Scene, dx: Floats, dy: Floats, turn: Floats, zoom: Floats, contrast: Floats
 ) -> NDArray[np.float32]:
-    """Sample the image, moved by `(dx, dy)`, turned clockwise and zoomed, at the pixels of the view (bilinear)."""
+    """The image, moved by `(dx, dy)`, turned clockwise and zoomed, at the pixels of the view (bilinear)."""
     shape = (STEPS, VIEW, VIEW)
     grid = np.arange(VIEW) - (VIEW - 1) / 2
     x = grid[None, None, :] - (scene.offset[0] + dx)[:, None, None]

@@ -3,7 +3,7 @@
 Splits:
 
 * `official`: `Test` for testing, `Train` less a frozen stratified tenth (for validation) for training.
-* `low-data-0`, `-1`, `-2`: all 1,100 recordings of `nmnist_small.zip` dealt into 300 / 100 / 700, one split a seed.
+* `low-data-0`, `-1`, `-2`: all 1,100 recordings of `nmnist_small.zip` dealt into 300 / 100 / 700.
 
 Source: Orchard et al., Frontiers in Neuroscience 9:437, 2015; CC BY-SA 4.0.
 """
@@ -97,7 +97,7 @@ def low_data(names: list[str], labels: Indices, seed: int) -> Split:
 
 
 def find(root: Path | None, *, small: bool = False) -> Archive:
-    """The data under `root` (else `$RHEOBASE_DATA`): official zips, official folders, then `nmnist_small.zip`.
+    """The data under `root` (else `$RHEOBASE_DATA`): official zips or folders, else `nmnist_small.zip`.
 
     Raises:
         DataError: none of them is there; the message says where it looked and how to get them.
@@ -105,8 +105,8 @@ def find(root: Path | None, *, small: bool = False) -> Archive:
     base = root or (Path(given) if (given := os.environ.get("RHEOBASE_DATA")) else None)
     if base is None:
         raise DataError(
-            "N-MNIST: no data root; set RHEOBASE_DATA (or data.root) to the folder that holds nmnist_small.zip, "
-            "Train.zip and Test.zip, or Train/ and Test/"
+            "N-MNIST: no data root; set RHEOBASE_DATA (or data.root) to the folder that holds "
+            "nmnist_small.zip, Train.zip and Test.zip, or Train/ and Test/"
         )
     places = [base, base / "nmnist", base / "NMNIST", base / "N-MNIST"]
     for place in places if not small else []:

@@ -43,7 +43,7 @@ class Packed:
 
 
 def pack(recordings: Iterable[Recording]) -> Arrays:
-    """Arrays of a `Packed` from labelled recordings of one sensor of at most 256 pixels a side; time as int32."""
+    """Arrays of a `Packed` from labelled recordings of one sensor, of 256 pixels a side or less."""
     columns: dict[str, list[NDArray[np.integer]]] = {name: [] for name in "xytp"}
     kinds = {"x": np.uint8, "y": np.uint8, "t": np.int32, "p": np.uint8}
     lengths, labels = [0], []

@@ -12,9 +12,9 @@ from rheobase.datasets.packed import Recordings
 class Pool:
     """All recordings of a data set, before any split.
 
-    `raw` is a digest of the raw data (the key of cached frames); `content` is one only where the data is generated, and is
-    then part of the split's digest. `span` is the window in ticks that frames of equal time divide, None for that of each
-    recording. `names` are unique.
+    `raw` is a digest of the raw data (the key of cached frames); `content` is one only where the data is
+    generated, and is then part of the split's digest. `span` is the window in ticks that frames of equal time
+    divide, None for that of each recording. `names` are unique.
     """
 
     names: list[str]

@@ -1,7 +1,8 @@
 """Splits that do not move: drawn by digest, frozen in files, verified at load.
 
-The order within a class is that of SHA-256 over `"<seed>:<name>"`, which is the same on every platform and for every version
-of every library. `stratified_order` interleaves the classes so that each prefix holds them in proportion.
+The order within a class is that of SHA-256 over `"<seed>:<name>"`, which is the same on every platform and
+for every version of every library. `stratified_order` interleaves the classes so that each prefix holds them
+in proportion.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ class Split:
 
 
 def stratified_order(names: Sequence[str], labels: NDArray[np.int64], seed: int) -> Indices:
-    """A permutation whose every prefix holds the classes in proportion to their size (within one recording or so).
+    """A permutation whose every prefix holds the classes in proportion to their size (give or take one).
 
     The recording of rank `r` in a class of `n` comes at `(r + 1/2) / n`; ties go by digest.
     """
@@ -87,7 +88,7 @@ def thaw(file: str, names: Sequence[str]) -> Split:
     if missing or extra or len(listed) != len(set(listed)):
         example = sorted(missing or extra)[:1]
         raise DataError(
-            f"split {file!r} lists {len(listed)} recordings, the data at hand holds {len(names)} ({len(missing)} of the "
-            f"split are missing, {len(extra)} are not in it, such as {example}); it belongs to other data"
+            f"split {file!r} lists {len(listed)} recordings, the data at hand holds {len(names)}: "
+            f"{len(missing)} of the split are missing, {len(extra)} are not in it (such as {example}); it belongs to other data"
         )
     return Split(*(np.array([place[name] for name in parts[part]], dtype=np.int64) for part in PARTS))

@@ -1,12 +1,17 @@
 """Event recordings: read, write, bin, corrupt, simulate. NumPy only; nothing here knows of networks.
 
-`read_recording` opens a file of any format known, `bin_by_time` and `bin_by_count` turn a recording into frames,
-`downsample`, `drop_events` and `add_noise` make recordings from recordings, `simulate` is a model of the camera itself.
+`read_recording` opens a file of any known format, `bin_by_time` and `bin_by_count` turn a recording into
+frames, `downsample`, `drop_events` and `add_noise` make recordings from recordings, `simulate` is a model of
+the camera.
 """
 
 from rheobase.events.binning import bin_by_count, bin_by_time
+from rheobase.events.csv import read_csv, write_csv
 from rheobase.events.nmnist import format_nmnist, parse_nmnist, read_nmnist, write_nmnist
+from rheobase.events.numpy_files import read_npy, read_npz, write_npz
+from rheobase.events.read import read_recording
 from rheobase.events.recording import Recording
+from rheobase.events.saccade import saccade_frames, saccade_path
 from rheobase.events.sensor import Sensor, simulate, simulate_batch
 from rheobase.events.transform import add_noise, downsample, drop_events
 
@@ -20,8 +25,16 @@ __all__ = [
     "drop_events",
     "format_nmnist",
     "parse_nmnist",
+    "read_csv",
     "read_nmnist",
+    "read_npy",
+    "read_npz",
+    "read_recording",
+    "saccade_frames",
+    "saccade_path",
     "simulate",
     "simulate_batch",
+    "write_csv",
     "write_nmnist",
+    "write_npz",
 ]

@@ -1,7 +1,7 @@
 """Events to frames of counts.
 
-By time, event `i` falls in bin `floor((t_i - start) * T / (stop - start))`; by count, in bin `floor(i * T / events)`.
-Both are integer arithmetic: bins are half-open, no event is lost at an edge and none counts twice.
+By time, event `i` falls in bin `floor((t_i - start) * T / (stop - start))`; by count, in bin `floor(i * T /
+events)`. Both are integer arithmetic: bins are half-open, no event is lost at an edge and none counts twice.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ Frames = NDArray[np.int32]
 def bin_by_time(recording: Recording, T: int, *, start: int | None = None, stop: int | None = None) -> Frames:
     """Counts of events in `T` bins of equal time over the ticks `[start, stop)`.
 
-    By default the bins span the recording: from its first event to its last, which is included (`stop = t[-1] + 1`). With
-    an explicit window, events outside it are left out.
+    By default the bins span the recording: from its first event to its last, which is included (`stop = t[-1]
+    + 1`). With an explicit window, events outside it are left out.
 
     Shape: [T, 2, H, W], channel = polarity.
 

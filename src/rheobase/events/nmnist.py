@@ -1,9 +1,10 @@
 """Reader and writer of N-MNIST `.bin` files.
 
-An event is 40 bits, big-endian: `x` 8 bits, `y` 8 bits, polarity 1 bit, time 23 bits in microseconds. A row with `y = 240`
-is no event: the camera marks an overflow of its time stamp with it, and what follows it is 2^13 us later (the rule of the
-authors' own reader, `Read_Ndataset.m`). Source: Orchard, Jayawant, Cohen and Thakor, "Converting Static Image Datasets to
-Spiking Neuromorphic Datasets Using Saccades", Frontiers in Neuroscience 9:437, 2015.
+An event is 40 bits, big-endian: `x` 8 bits, `y` 8 bits, polarity 1 bit, time 23 bits in microseconds. A row
+with `y = 240` is no event: the camera marks an overflow of its time stamp with it, and what follows it is
+2^13 us later (the rule of the authors' own reader, `Read_Ndataset.m`). Source: Orchard, Jayawant, Cohen and
+Thakor, "Converting Static Image Datasets to Spiking Neuromorphic Datasets Using Saccades", Frontiers in
+Neuroscience 9:437, 2015.
 """
 
 from pathlib import Path
@@ -25,7 +26,8 @@ def read_nmnist(path: Path, *, width: int = SIZE, height: int = SIZE, label: int
     """The recording in an N-MNIST file.
 
     Raises:
-        DataError: the file is absent, empty, cut short, or holds something else; the message names file and event.
+        DataError: the file is absent, empty, cut short, or holds something else; the message names file and
+            event.
     """
     try:
         data = Path(path).read_bytes()
@@ -40,14 +42,15 @@ def parse_nmnist(
     """The recording in the bytes of an N-MNIST file (a zip member, say); `name` is what errors call it.
 
     Raises:
-        DataError: no bytes, a size that is no multiple of 5, a coordinate outside the sensor, or time that decreases.
+        DataError: no bytes, a size that is no multiple of 5, a coordinate outside the sensor, or time that
+            decreases.
     """
     if not data:
         raise DataError(f"{name}: the file is empty; get it again from where it came")
     if len(data) % EVENT_BYTES:
         raise DataError(
-            f"{name}: {len(data)} bytes is no multiple of {EVENT_BYTES}, so the file is cut short or not N-MNIST; "
-            "get it again from where it came"
+            f"{name}: {len(data)} bytes is no multiple of {EVENT_BYTES}, so the file is cut short or "
+            "not N-MNIST; get it again from where it came"
         )
     rows = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES).astype(np.int64)
     x, y, p = rows[:, 0], rows[:, 1], rows[:, 2] >> 7
@@ -60,7 +63,8 @@ def parse_nmnist(
         return Recording(x, y, t, p, width=width, height=height, label=label)
     except DataError as error:
         raise DataError(
-            f"{name}: {error}. The file is damaged or not N-MNIST ({width} x {height}); get it again from where it came"
+            f"{name}: {error}. The file is damaged or not N-MNIST ({width} x {height}); "
+            "get it again from where it came"
         ) from error
 
 
@@ -68,8 +72,8 @@ def format_nmnist(recording: Recording) -> bytes:
     """The bytes of a recording in the N-MNIST format; `parse_nmnist` gives the recording back.
 
     Raises:
-        DataError: a coordinate above 255, a row 240 (it means overflow), a time outside 0 to 2^23 - 1, or a time unit
-            other than the microsecond.
+        DataError: a coordinate above 255, a row 240 (it means overflow), a time outside 0 to 2^23 - 1, or a
+            time unit other than the microsecond.
     """
     x, y, t = (array.astype(np.int64) for array in (recording.x, recording.y, recording.t))
     if recording.time_unit != 1e-6:

@@ -15,15 +15,15 @@ IntArray = NDArray[np.integer[Any]]
 class Recording:
     """Events `(x, y, t, p)` of a sensor of `width` x `height` pixels, ordered by time.
 
-    `p` is 1 where the brightness rose (ON) and 0 where it fell (OFF); `t` counts ticks of `time_unit` seconds. Any integer
-    (or boolean) arrays are accepted and stored as uint16, uint16, int64 and uint8. An empty recording is a legal value:
-    it is binning that refuses it.
+    `p` is 1 where the brightness rose (ON) and 0 where it fell (OFF); `t` counts ticks of `time_unit`
+    seconds. Any integer (or boolean) arrays are accepted and stored as uint16, uint16, int64 and uint8. An
+    empty recording is a legal value: it is binning that refuses it.
 
     Shape: x, y, t, p: [events].
 
     Raises:
-        DataError: arrays of unequal length or not of integers, a coordinate outside the sensor, a polarity other than 0
-            and 1, or a time stamp that decreases.
+        DataError: arrays of unequal length or not of integers, a coordinate outside the sensor, a polarity
+            other than 0 and 1, or a time stamp that decreases.
     """
 
     x: IntArray
@@ -103,8 +103,8 @@ def _check_values(arrays: dict[str, NDArray[Any]], width: int, height: int) -> N
         if wrong.any():
             i = int(wrong.argmax())
             raise DataError(
-                f"{int(wrong.sum())} of {len(array)} events lie outside the sensor: event {i} has {name} = {int(array[i])}, "
-                f"{side} is {size} (so 0 to {size - 1}); is the sensor size right?"
+                f"{int(wrong.sum())} of {len(array)} events lie outside the sensor: event {i} has "
+                f"{name} = {int(array[i])}, {side} is {size} (so 0 to {size - 1}); is the sensor size right?"
             )
     wrong = (arrays["p"] != 0) & (arrays["p"] != 1)
     if wrong.any():
@@ -115,6 +115,6 @@ def _check_values(arrays: dict[str, NDArray[Any]], width: int, height: int) -> N
     if falls.any():
         i = int(falls.argmax()) + 1
         raise DataError(
-            f"time decreases at {int(falls.sum())} places, first at event {i}: {int(t[i - 1])} then {int(t[i])}; "
-            "sort the events by time (a stable argsort of t) if their order does not matter"
+            f"time decreases at {int(falls.sum())} places, first at event {i}: {int(t[i - 1])} then "
+            f"{int(t[i])}; sort the events by time (a stable argsort of t) if their order does not matter"
         )

@@ -1,19 +1,20 @@
 """A model of an event camera: log-intensity frames in, events out.
 
-A pixel remembers the level `r` at which it last fired. Between two frames its log intensity `L` moves on a straight line; it
-fires ON (OFF) each time `L` has risen (fallen) by its own threshold, and `r` moves to the level crossed:
+A pixel remembers the level `r` at which it last fired. Between two frames its log intensity `L` moves on a
+straight line; it fires ON (OFF) each time `L` has risen (fallen) by its own threshold, and `r` moves to the
+level crossed:
 
     L(t) - r >= c_on   ->  event (t, ON),   r <- r + c_on
     r - L(t) >= c_off  ->  event (t, OFF),  r <- r - c_off
     c = max(minimum, threshold + mismatch * N(0, 1))   per pixel and polarity, drawn once a recording
 
-A crossing sooner than `refractory` steps after the pixel's last event moves `r` but emits nothing. Background activity is a
-Poisson process of `noise_rate` events per pixel, polarity and step; it does not move `r`.
+A crossing sooner than `refractory` steps after the pixel's last event moves `r` but emits nothing. Background
+activity is a Poisson process of `noise_rate` events per pixel, polarity and step; it does not move `r`.
 
-Sources: the pixel, Lichtsteiner, Posch and Delbruck, "A 128x128 120 dB 15 us Latency Asynchronous Temporal Contrast Vision
-Sensor", IEEE JSSC 43(2), 2008; interpolated crossings, threshold noise and refractory rule, Rebecq, Gehrig and Scaramuzza,
-"ESIM: an Open Event Camera Simulator", CoRL 2018; mismatch and background activity, Hu, Liu and Delbruck, "v2e: From Video
-Frames to Realistic DVS Events", CVPR Workshops 2021.
+Sources: the pixel, Lichtsteiner, Posch and Delbruck, "A 128x128 120 dB 15 us Latency Asynchronous Temporal
+Contrast Vision Sensor", IEEE JSSC 43(2), 2008; interpolated crossings, threshold noise and refractory rule,
+Rebecq, Gehrig and Scaramuzza, "ESIM: an Open Event Camera Simulator", CoRL 2018; mismatch and background
+activity, Hu, Liu and Delbruck, "v2e: From Video Frames to Realistic DVS Events", CVPR Workshops 2021.
 """
 
 from collections.abc import Sequence
@@ -30,15 +31,15 @@ Floats = NDArray[np.float32]
 
 
 class Sensor(Config):
-    """The sensor's constants; thresholds in units of log intensity, times in steps (the interval of two frames)."""
+    """The sensor's constants; thresholds in log intensity, times in steps (the interval of two frames)."""
 
-    threshold: float = Field(0.18, gt=0)
-    mismatch: float = Field(0.03, ge=0)
-    minimum: float = Field(0.05, gt=0)
-    refractory: float = Field(0.0, ge=0)
-    noise_rate: float = Field(0.001, ge=0)
+    threshold: float = Field(default=0.18, gt=0)
+    mismatch: float = Field(default=0.03, ge=0)
+    minimum: float = Field(default=0.05, gt=0)
+    refractory: float = Field(default=0.0, ge=0)
+    noise_rate: float = Field(default=0.001, ge=0)
     settled: bool = True
-    """Start with `r` uniform between the two thresholds (a sensor that has been watching); else `r = L(0)`."""
+    """Start with `r` uniform between the thresholds (a sensor that has been watching); else `r = L(0)`."""
 
 
 def simulate(
@@ -78,7 +79,7 @@ def simulate_batch(
     frames = np.ascontiguousarray(frames, dtype=np.float32)
     if frames.ndim != 4 or frames.shape[1] < 2 or len(rngs) != len(frames) or step < 1:
         raise DataError(
-            f"the sensor takes frames [B, S, H, W] with S of 2 or more, B generators and a step of 1 or more; "
+            "the sensor takes frames [B, S, H, W] with S of 2 or more, B generators and a step of 1 or more; "
             f"got {frames.shape}, {len(rngs)} generators, step {step}"
         )
     if not np.isfinite(frames).all():
@@ -105,7 +106,7 @@ def simulate_batch(
 def _draw(
     sensor: Sensor, rng: np.random.Generator, S: int, H: int, W: int, step: int
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """What chance decides in one recording: thresholds [2, H, W], `L(0) - r` [H, W], noise events [3, n]: t, pixel, p."""
+    """What chance decides: thresholds [2, H, W], `L(0) - r` [H, W], noise events [3, n] (t, pixel, p)."""
     drawn = sensor.threshold + sensor.mismatch * rng.standard_normal((2, H, W), dtype=np.float32)
     thresholds = np.maximum(drawn, sensor.minimum).astype(np.float32)
     off, on = thresholds

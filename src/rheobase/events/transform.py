@@ -11,9 +11,10 @@ from rheobase.events.recording import Recording
 def downsample(
     recording: Recording, *, factor: int | None = None, size: tuple[int, int] | None = None
 ) -> Recording:
-    """The recording on a coarser sensor: `x' = floor(x * W' / W)`. Events keep their number, time and polarity.
+    """The recording on a coarser sensor, `x' = floor(x W' / W)`; events keep number, time and polarity.
 
-    Give either an integer `factor` (a side that it does not divide is rounded up) or the new `size` as `(height, width)`.
+    Give either an integer `factor` (a side that it does not divide is rounded up) or the new `size` as
+    `(height, width)`.
 
     Raises:
         DataError: neither or both are given, the factor is below 1, or the new size is larger than the old.
@@ -30,8 +31,8 @@ def downsample(
     height, width = size
     if not (1 <= height <= recording.height and 1 <= width <= recording.width):
         raise DataError(
-            f"cannot down-sample {recording.height} x {recording.width} (height x width) to {height} x {width}; "
-            "each side must be at least 1 and at most what it was"
+            f"cannot down-sample {recording.height} x {recording.width} (height x width) to "
+            f"{height} x {width}; each side must be at least 1 and at most what it was"
         )
     return replace(
         recording,
@@ -54,7 +55,7 @@ def drop_events(recording: Recording, fraction: float, rng: np.random.Generator)
 
 
 def add_noise(recording: Recording, fraction: float, rng: np.random.Generator) -> Recording:
-    """Add `round(fraction * events)` background events, uniform over pixels, polarities and the span of the recording.
+    """Add `round(fraction * events)` background events, uniform over pixels, polarities and time span.
 
     At equal times the recording's own events come first.
 
