@@ -13,24 +13,29 @@ from rheobase.errors import RheobaseError
 from rheobase.kernels.surrogates import SurrogateBase, spike
 
 
-def parameter(value: float | Tensor, x: Tensor, name: str) -> float | Tensor:
-    """`value` so that it broadcasts against one time step of x: [C] becomes [C, 1, ...] on x[t, N, C, ...].
+def check(x: Tensor, value: float | Tensor, name: str) -> None:
+    """Refuse an x without time steps and a parameter that is no number, 0-d tensor or [C].
 
     Raises:
-        RheobaseError: value is neither a number nor a tensor of shape [] or [C].
+        RheobaseError: as said.
     """
-    if not isinstance(value, Tensor):
-        return float(value)
-    if value.ndim == 0:
-        return value.to(x)
-    channels = x.shape[2] if x.ndim > 2 else None
-    if value.ndim != 1 or value.shape[0] != channels:
+    if x.ndim < 1 or x.shape[0] == 0:
+        raise RheobaseError(f"x must be [T, N, ...] with T >= 1, not {list(x.shape)}")
+    if not isinstance(value, Tensor) or value.ndim == 0:
+        return
+    if value.ndim != 1 or x.ndim < 3 or value.shape[0] != x.shape[2]:
         raise RheobaseError(
             f"{name} has shape {list(value.shape)}; it must be a number, a 0-d tensor or one value per "
-            f"channel [C], and x of shape {list(x.shape)} "
-            + ("has no channel axis" if channels is None else f"has C = {channels}")
+            f"channel [C], where x is [T, N, C, ...]; x has shape {list(x.shape)}"
         )
-    return value.to(x).view(-1, *[1] * (x.ndim - 3))
+
+
+def broadcast(value: float | Tensor, x: Tensor) -> float | Tensor:
+    """`value` so that it broadcasts against one time step of x: [C] becomes [C, 1, ...]."""
+    if not isinstance(value, Tensor):
+        return float(value)
+    value = value.to(x)
+    return value.view(-1, *[1] * (x.ndim - 3)) if value.ndim else value
 
 
 def membrane_trace(
@@ -54,10 +59,10 @@ def membrane_trace(
     Raises:
         RheobaseError: x has no time step, or a parameter's shape fits neither [] nor [C].
     """
-    if x.ndim < 1 or x.shape[0] == 0:
-        raise RheobaseError(f"x must be [T, N, ...] with T >= 1, not {list(x.shape)}")
+    check(x, leak, "leak")
+    check(x, threshold, "threshold")
     wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-    leak, threshold = parameter(leak, wide, "leak"), parameter(threshold, wide, "threshold")
+    leak, threshold = broadcast(leak, wide), broadcast(threshold, wide)
     v = torch.zeros_like(wide[0])
     spikes, membrane = [], []
     for step in wide.unbind(0):

@@ -1,7 +1,8 @@
 """Surrogate derivatives: what stands for the derivative of the Heaviside step in training.
 
 With u = membrane - threshold, the forward pass fires `s = 1[u >= 0]` and the backward pass pretends that
-`ds/du = derivative(u)`. Every derivative here has area 1; `smooth` is its antiderivative, a soft step from 0 to 1.
+`ds/du = derivative(u)`. Every derivative here has area 1; `smooth` is its antiderivative, a soft step from 0
+to 1.
 """
 
 import math
@@ -18,6 +19,8 @@ Positive = Annotated[float, Field(gt=0)]
 
 class SurrogateBase(Config):
     """What all surrogates share: a `name`, one shape parameter, `derivative` and `smooth`."""
+
+    name: str
 
     @property
     def shape(self) -> float:
