@@ -1,1 +1,23 @@
-"""rheobase."""
+"""Torch's stateless layers made time-aware, and spiking blocks."""
+
+from rheobase.layers.blocks import MSBlock
+from rheobase.layers.torch_layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+)
+
+__all__ = [
+    "AvgPool2d",
+    "BatchNorm2d",
+    "Conv2d",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "Linear",
+    "MSBlock",
+    "MaxPool2d",
+]

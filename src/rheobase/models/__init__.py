@@ -1,1 +1,6 @@
-"""rheobase."""
+"""Spiking networks: one family a file, one registry, one contract."""
+
+from rheobase.models.model import ModelConfig, SpikingModel
+from rheobase.models.registry import create_model, list_models
+
+__all__ = ["ModelConfig", "SpikingModel", "create_model", "list_models"]

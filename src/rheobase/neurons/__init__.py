@@ -1,1 +1,30 @@
-"""rheobase."""
+"""Spiking neurons: pure functions over `[T, N, ...]`, modules of the same names, presets of the literature."""
+
+from rheobase.kernels import Atan, PiecewiseQuadratic, Rectangular, Sigmoid, Surrogate, Triangular
+from rheobase.neurons.build import build_neuron
+from rheobase.neurons.config import NeuronConfig
+from rheobase.neurons.if_ import IF, if_
+from rheobase.neurons.lif import LIF, lif
+from rheobase.neurons.neuron import Neuron
+from rheobase.neurons.plif import PLIF, plif
+from rheobase.neurons.presets import PRESETS, preset
+
+__all__ = [
+    "IF",
+    "LIF",
+    "PLIF",
+    "PRESETS",
+    "Atan",
+    "Neuron",
+    "NeuronConfig",
+    "PiecewiseQuadratic",
+    "Rectangular",
+    "Sigmoid",
+    "Surrogate",
+    "Triangular",
+    "build_neuron",
+    "if_",
+    "lif",
+    "plif",
+    "preset",
+]

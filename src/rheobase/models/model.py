@@ -1,0 +1,126 @@
+"""The contract that every network keeps: `features` that end in spikes, and a `head` that is linear."""
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from rheobase.config import Config
+from rheobase.errors import DataError
+from rheobase.neurons import Neuron, NeuronConfig, preset
+
+Head = Literal["flatten", "gap"]
+
+
+class ModelConfig(Config):
+    """What `create_model` was given, with the defaults filled in."""
+
+    name: str
+    num_classes: int = Field(ge=1)
+    in_channels: int = Field(default=2, ge=1)
+    input_size: tuple[int, int]
+    neuron: str | NeuronConfig
+    width: float = Field(default=1.0, gt=0)
+    head: Head
+
+    @property
+    def neuron_config(self) -> NeuronConfig:
+        """The neuron in full: a preset's name is looked up.
+
+        Raises:
+            RecipeError: no preset has this name.
+        """
+        return preset(self.neuron) if isinstance(self.neuron, str) else self.neuron
+
+    def channels(self, count: int) -> int:
+        """`count` channels at this width, at least one."""
+        return max(1, round(count * self.width))
+
+
+class SpikingModel(nn.Module):
+    """A spiking network as a pure function of time: `logits[t] = head(features(x)[t])`, no state between calls.
+
+    `features` ends in its last neuron, so its output is binary; every layer after it is in `head`, which is linear:
+    `mean_t head(S_t) = head(mean_t S_t)`. The layers stand in `features` in forward order.
+
+    Shape: x `[T, N, C, H, W]` -> logits `[T, N, K]`.
+    Raises:
+        DataError: calling it with a tensor that is not floating-point `[T, N, C, H, W]` of the configured C, H, W.
+    """
+
+    def __init__(self, config: ModelConfig, features: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.features = features
+        self.head = head
+        # A hook and not a line of `forward`: symbolic tracing reads `forward` alone.
+        self.register_forward_pre_hook(_check_call)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of every time step."""
+        return self.head(self.features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Spikes of the last neuron.
+
+        Shape: `[T, N, C, H, W]` -> `[T, N, C', H', W']`, zeros and ones.
+        Raises:
+            DataError: as for the model itself.
+        """
+        check_input(x, self.config)
+        return self.features(x)
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """Logits from spikes, or from a map of firing rates.
+
+        Shape: `[T, N, C', H', W']` -> `[T, N, K]`, or `[N, C', H', W']` -> `[N, K]`.
+        """
+        return self.head(x)
+
+    @property
+    def feature_layer(self) -> str:
+        """Name of the last neuron, whose spikes the head reads."""
+        return list(self.neurons())[-1]
+
+    def neurons(self) -> dict[str, Neuron]:
+        """Neuron modules by name, in forward order."""
+        return {name: module for name, module in self.named_modules() if isinstance(module, Neuron)}
+
+    def extra_repr(self) -> str:
+        """Name and input shape."""
+        c = self.config
+        return f"{c.name}, input [T, N, {c.in_channels}, {c.input_size[0]}, {c.input_size[1]}]"
+
+
+def check_input(x: Tensor, config: ModelConfig) -> None:
+    """Refuse what a model of this configuration cannot take.
+
+    Raises:
+        DataError: not five axes, no time step, other channels or size than configured, or not floating point.
+    """
+    expected = f"[T, N, {config.in_channels}, {config.input_size[0]}, {config.input_size[1]}]"
+    given = f"{config.name} expects {expected}, got {list(x.shape)}"
+    if x.dim() != 5:
+        hint = "add the time axis with x.unsqueeze(0)" if x.dim() == 4 else "time comes first, then the batch"
+        raise DataError(f"{given}: {hint}")
+    if x.shape[0] == 0:
+        raise DataError(f"{given}: there is no time step")
+    if x.shape[2] != config.in_channels:
+        swapped = (
+            "axes 1 and 2 look swapped" if x.shape[1] == config.in_channels else "check the channel axis"
+        )
+        raise DataError(f"{given}: {swapped}, or create the model with in_channels={x.shape[2]}")
+    if tuple(x.shape[3:]) != config.input_size:
+        raise DataError(
+            f"{given}: resize the frames, or create the model with input_size=({x.shape[3]}, {x.shape[4]})"
+        )
+    if not x.is_floating_point():
+        raise DataError(
+            f"{config.name} expects floating-point frames, got {x.dtype}; convert them with x.float()"
+        )
+
+
+def _check_call(model: nn.Module, args: tuple[Tensor, ...]) -> None:
+    assert isinstance(model, SpikingModel)
+    if args:
+        check_input(args[0], model.config)

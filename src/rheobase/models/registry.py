@@ -1,0 +1,74 @@
+"""The table of models and how to make one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from rheobase.errors import RecipeError, unknown
+from rheobase.models.model import Head, ModelConfig, SpikingModel
+from rheobase.models.ms_resnet import ms_resnet18
+from rheobase.models.vgg import vgg9, vgg11, vgg_small, vggsnn
+from rheobase.neurons import NeuronConfig
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A family's builder, with the neuron and the head of its paper."""
+
+    build: Callable[[ModelConfig], SpikingModel]
+    neuron: str
+    head: Head
+
+
+MODELS: dict[str, Entry] = {
+    "ms_resnet18": Entry(ms_resnet18, "lif_soft", "gap"),
+    "vgg11": Entry(vgg11, "lif_nda", "gap"),
+    "vgg9": Entry(vgg9, "lif_soft", "flatten"),
+    "vgg_small": Entry(vgg_small, "lif_soft", "flatten"),
+    "vggsnn": Entry(vggsnn, "lif_tet", "flatten"),
+}
+
+
+def list_models() -> list[str]:
+    """Names that `create_model` knows, sorted."""
+    return sorted(MODELS)
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int,
+    in_channels: int = 2,
+    input_size: tuple[int, int],
+    neuron: str | NeuronConfig | None = None,
+    width: float = 1.0,
+    head: Head | None = None,
+) -> SpikingModel:
+    """A new network with fresh weights; `width` scales its channels.
+
+    `neuron` (a preset's name or a configuration) and `head` default to those of the model's paper. The model's `config` has
+    all of it filled in, so `create_model(**dict(model.config))` makes the same network again.
+
+    Shape: the model maps x `[T, N, in_channels, *input_size]` -> logits `[T, N, num_classes]`.
+    Raises:
+        RecipeError: an unknown model or preset, an option out of range, or an input too small for the network.
+    """
+    if name not in MODELS:
+        raise RecipeError(unknown("model", name, MODELS))
+    entry = MODELS[name]
+    try:
+        config = ModelConfig(
+            name=name,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            input_size=input_size,
+            neuron=entry.neuron if neuron is None else neuron,
+            width=width,
+            head=entry.head if head is None else head,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(map(str, first["loc"]))
+        raise RecipeError(f"{name}: {option} = {first['input']!r} cannot be used: {first['msg']}") from None
+    return entry.build(config)
