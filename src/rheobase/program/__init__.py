@@ -4,6 +4,7 @@ from rheobase.program import ranges, reference
 from rheobase.program.ir import Program
 from rheobase.program.ops import OPS, Conv2d, Flatten, Linear, Neuron, Op, Readout, SumPool
 from rheobase.program.reference import Trace
+from rheobase.program.storage import load, save
 from rheobase.program.weight import Weight
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "SumPool",
     "Trace",
     "Weight",
+    "load",
     "ranges",
     "reference",
+    "save",
 ]

@@ -20,8 +20,9 @@ LARGEST_MAP = 1 << 26  # values of one layer; far beyond any target
 class Program:
     """A network that counts in integers from event-count frames to class scores.
 
-    A step takes a frame uint8 `[C, H, W]` through `ops` in order; the last op is a `Readout`. `T` is the number of steps the
-    program was made for. A score in the training framework's unit is `logit_scale * logit`.
+    A step takes a frame uint8 `[C, H, W]` through `ops` in order; the last op is a `Readout`. `T` is the
+    number of steps that the program was made for. A score in the training framework's unit is `logit_scale *
+    logit`.
 
     Raises:
         ProgramError: the name is unusable or the ops are not ops; everything else is for `validate`.
@@ -38,7 +39,7 @@ class Program:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", self.name):
             raise ProgramError(
-                f"program name {self.name!r} must start with a letter and have up to 64 letters, digits, '_', '.' or '-'"
+                f"program name {self.name!r} must be a letter and up to 63 letters, digits and _.-"
             )
         for op in self.ops:
             if not isinstance(op, Op):
@@ -90,7 +91,7 @@ class Program:
         return shapes
 
     def validate(self) -> None:
-        """Check everything that can be checked without data: version, fields, the chain's shapes, and that no integer overflows.
+        """Check all that needs no data: version, fields, the chain's shapes, and that no integer overflows.
 
         Raises:
             ProgramError: names the op, the reason and what to do.
@@ -111,13 +112,10 @@ class Program:
                 raise ProgramError(f"op {index} has the name {op.name!r}; use letters, digits and _.-[]")
         for key, value in self.metadata.items():
             plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
-            if (
-                not isinstance(key, str)
-                or not plain
-                or (isinstance(value, float) and not math.isfinite(value))
-            ):
+            finite = not isinstance(value, float) or math.isfinite(value)
+            if not isinstance(key, str) or not plain or not finite:
                 raise ProgramError(
-                    f"metadata must map strings to strings, integers or finite floats, got {key!r}: {value!r}"
+                    f"metadata maps strings to strings, integers or finite floats, got {key!r}: {value!r}"
                 )
         self.shapes()
         ranges.analyse(self)

@@ -16,7 +16,7 @@ FLOAT32_EXACT = 1 << 24
 
 @dataclass(frozen=True)
 class Range:
-    """What one op can reach: its output lies in `low..high`; no integer met on the way is larger than `widest`."""
+    """What one op can reach: output in `low..high`; no integer met on the way is larger than `widest`."""
 
     layer: str
     low: int
@@ -28,8 +28,8 @@ class Range:
 def analyse(program: "Program") -> list[Range]:
     """Range of every op, from frames of 0..255 on, over the program's T steps.
 
-    An accumulator's partial sums lie between the sum of its negative and the sum of its positive weights, each times the
-    largest input (inputs are never negative), whatever the order of summation.
+    An accumulator's partial sums lie between the sum of its negative and the sum of its positive weights,
+    each times the largest input (inputs are never negative), whatever the order of summation.
 
     Raises:
         ProgramError: a value can leave 32 bits (16 for counts); names the op, the bound and what to do.
@@ -45,8 +45,8 @@ def analyse(program: "Program") -> list[Range]:
             raise ProgramError(f"{program.label(index)}: {error}") from None
         if bounds.widest > INT32_MAX:
             raise ProgramError(
-                f"{program.label(index)} can reach {bounds.widest}, beyond 32 bits; lower its shift, its weight bits or the "
-                "counts that go in"
+                f"{program.label(index)} can reach {bounds.widest}, beyond 32 bits; "
+                "lower its shift, its weight bits or the counts that go in"
             )
         found.append(
             Range(
@@ -84,7 +84,7 @@ def _beyond_float32(program: "Program") -> str | None:
         widest = max(-found.low, found.high) if op.produces == "logits" else found.widest
         if widest >= FLOAT32_EXACT:
             return (
-                f"{found.layer} can reach {widest}, but float32 counts exactly below 2^24 = {FLOAT32_EXACT}; lower its shift, "
-                "its weight bits or its saturation"
+                f"{found.layer} can reach {widest}, but float32 is exact only below 2^24 = {FLOAT32_EXACT}; "
+                "lower its shift, its weight bits or its saturation"
             )
     return None

@@ -63,7 +63,8 @@ def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[np.uint8]:
     ):
         wanted = ", ".join(map(str, program.input_shape))
         raise DataError(
-            f"program {program.name!r} takes uint8 frames [T, N, {wanted}] with T >= 1, got {frames.dtype} {list(frames.shape)}"
+            f"program {program.name!r} takes uint8 frames [T, N, {wanted}] with T >= 1, "
+            f"got {frames.dtype} {list(frames.shape)}"
         )
     return frames
 

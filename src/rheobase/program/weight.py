@@ -94,8 +94,8 @@ def packed_bytes(shape: tuple[int, ...], bits: int) -> int:
 def pack(rows: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     """Pack codes along the last axis in planes, so that decoding walks contiguous bytes.
 
-    With `P = 8 / bits` codes a byte and `row = ceil(C / P)` bytes, code `c` sits in byte `c % row` at bit `bits * (c // row)`.
-    Unused bits are zero.
+    With `P = 8 / bits` codes a byte and `row = ceil(C / P)` bytes, code `c` sits in byte `c % row` at bit
+    `bits * (c // row)`. Unused bits are zero.
 
     Shape: `[..., C]` to `[..., row]`.
     """

@@ -75,9 +75,7 @@ def int32_vector(value: object, what: str) -> NDArray[np.int32]:
     """
     array = np.asarray(value)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
-        raise ProgramError(
-            f"{what} must be a one-dimensional integer array, got {array.dtype} {list(array.shape)}"
-        )
+        raise ProgramError(f"{what} must be a 1-d integer array, got {array.dtype} {list(array.shape)}")
     if int(array.max()) > INT32_MAX or int(array.min()) < -INT32_MAX:
         raise ProgramError(f"{what} must fit 32 bits, got {int(array.min())}..{int(array.max())}")
     copy = array.astype(np.int32)

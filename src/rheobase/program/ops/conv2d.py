@@ -16,7 +16,9 @@ from rheobase.program.weight import Weight
 class Conv2d(Op):
     """Two-dimensional cross-correlation, as torch's, of non-negative integers.
 
-    y[o, i, j] = 2^shift * sum over c, u, v of w[o, c, u, v] * x[c, stride*i + u - padding, stride*j + v - padding]
+    y[o, i, j] = 2^shift * sum over c, u, v of w[o, c, u, v] * x[c, s*i + u - p, s*j + v - p]
+
+    with stride s and padding p; outside its map x is 0.
 
     Shape: `[Cin, H, W]` to `[Cout, (H + 2*padding - kh) // stride + 1, (W + 2*padding - kw) // stride + 1]`.
     Raises:
@@ -39,9 +41,7 @@ class Conv2d(Op):
         whole(self.padding, "Conv2d padding", 0, 255)
         whole(self.shift, "Conv2d shift", 0, 15)
         if self.groups != 1:
-            raise ProgramError(
-                f"Conv2d with groups={self.groups} is not in this program version; use groups=1"
-            )
+            raise ProgramError(f"Conv2d with groups={self.groups} is not in program version 1; use groups=1")
 
     def output_shape(self, shape: Shape) -> Shape:
         """See the class."""
@@ -56,7 +56,7 @@ class Conv2d(Op):
         return out, height, width
 
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
-        """See the class; exact, because the matrix product runs in a float wide enough for every partial sum."""
+        """See the class; exact: the matrix product runs in a float that holds every partial sum."""
         values = self.weight.values()
         largest = int(np.abs(values).sum(axis=(1, 2, 3)).max()) * int(x.max(initial=0))
         return convolve(x, values, self.stride, self.padding, exact_float(largest)) * (1 << self.shift)
@@ -98,8 +98,8 @@ def weighted_bounds(
 ) -> Bounds:
     """Bounds of `sum(w * x) << shift` from the bounds of the sum.
 
-    The sum's partial sums stay within `low..high` in any order, because the inputs are not negative. `widest` covers as well
-    the two products that decode one weight, `step * x * code` and `offset * x`.
+    Partial sums stay within `low..high` in any order, because the inputs are not negative. `widest` covers as
+    well the two products that decode one weight, `step * x * code` and `offset * x`.
     """
     top = (1 << weight.bits) - 1
     decode = (abs(weight.step) * top + abs(weight.offset)) * int(incoming.high.max())

@@ -43,7 +43,7 @@ class Linear(Op):
         return (classes,)
 
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
-        """See the class; exact, because the matrix product runs in a float wide enough for every partial sum."""
+        """See the class; exact: the matrix product runs in a float that holds every partial sum."""
         values = self.weight.values()
         kind = exact_float(int(np.abs(values).sum(axis=1).max()) * int(x.max(initial=0)))
         return (x.astype(kind) @ values.astype(kind).T).astype(np.int64) * (1 << self.shift)

@@ -104,7 +104,7 @@ class Neuron(Op):
         widest = max(self.saturation + drive, incoming.widest, int(self.threshold.max()))
         if widest > INT32_MAX:
             raise ProgramError(
-                f"membrane {self.saturation} plus input {drive} needs more than 32 bits; lower the saturation or the shift"
+                f"{self.saturation} plus input {drive} is beyond 32 bits; lower saturation or shift"
             )
         fires = (self.threshold <= self.saturation).astype(np.int64)
         return Bounds(fires * 0, fires, widest, "uint8_t")

@@ -12,13 +12,13 @@ from rheobase.program.ops.base import INT32_MAX, Bounds, Kind, Op, Shape, int32_
 
 @dataclass(frozen=True, eq=False)
 class Readout(Op):
-    """Sum of the last layer's output over the steps; the decision after step t is `argmax(logits_t)`, ties to the lowest class.
+    """Sum of the last layer's output over the steps; the class is its argmax, ties to the lowest.
 
     logits_t = logits_(t-1) + I_t + bias
 
     Shape: `[K]` to `[K]`; the reference gives each step's contribution `I_t + bias`.
     Raises:
-        ProgramError: another kind than `sum`, another number of classes, or a sum over the program's T beyond 32 bits.
+        ProgramError: another kind than `sum`, another number of classes, or a sum over T beyond 32 bits.
     """
 
     bias: NDArray[np.int32]
@@ -49,7 +49,7 @@ class Readout(Op):
         widest = max(step * steps, incoming.widest)
         if widest > INT32_MAX:
             raise ProgramError(
-                f"a logit can reach {step} a step, {step * steps} over T={steps}, beyond 32 bits; lower the shift, the weight "
-                "bits or T"
+                f"a logit can reach {step} a step, {step * steps} over T={steps}, beyond 32 bits; "
+                "lower the shift, the weight bits or T"
             )
         return Bounds(low, high, widest, "int32_t")

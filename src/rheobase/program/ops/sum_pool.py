@@ -58,6 +58,6 @@ class SumPool(Op):
         most = incoming.high * (high * wide)
         if int(most.max()) > 65535:
             raise ProgramError(
-                f"a {high}x{wide} window can count to {int(most.max())}, but counts have 16 bits; pool in a smaller window"
+                f"a {high}x{wide} window can count to {int(most.max())}, beyond 16 bits; use a smaller one"
             )
         return Bounds(incoming.low * 0, most, int(most.max()), counter(most))
