@@ -80,6 +80,14 @@ def test_a_capture_starts_afresh_when_entered_again():
         assert captured.spikes()["fc"].shape == (5, 2, 4)
 
 
+def test_entering_twice_leaves_no_hook():
+    model = Net()
+    captured = capture(model, ["fc"])
+    with captured, captured:
+        model(X)
+    assert captured.spikes()["fc"].shape == (5, 2, 4) and hooks(model) == 0
+
+
 def test_unknown_layer_suggests_a_name():
     with pytest.raises(RecipeError, match="unknown layer 'spikes'; did you mean 'spike'"):
         capture(Net(), ["spikes"])

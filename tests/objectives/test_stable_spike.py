@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from rheobase.errors import DataError, RecipeError
+from rheobase.models import create_model
 from rheobase.objectives import (
     Objective,
     Outputs,
@@ -493,6 +494,52 @@ def test_every_option_trains(options, steps):
         assert torch.isfinite(parameter.grad).all() and parameter.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize(
+    ("base", "change"),
+    [
+        ({}, {"bit_op": "or"}),
+        ({}, {"bit_op": "xor"}),
+        ({}, {"integer_and": "min"}),
+        ({}, {"skeleton_grad": "boolean"}),
+        ({}, {"detach_skeleton": True}),
+        ({}, {"consistency": "kl"}),
+        ({}, {"consistency": "cosine"}),
+        ({}, {"consistency": "huber"}),
+        ({}, {"mse_reduction": "sample_sum"}),
+        ({"consistency": "huber"}, {"huber_delta": 0.2}),
+        ({"consistency": "kl"}, {"rate_epsilon": 0.01}),
+        ({"consistency": "cosine"}, {"rate_epsilon": 0.01}),
+        ({}, {"noise": "bernoulli"}),
+        ({}, {"noise": "gaussian"}),
+        ({"noise": "bernoulli"}, {"bernoulli_p": 0.9}),
+        ({"noise": "gaussian"}, {"gaussian_std": 0.9}),
+        ({}, {"clamp_noise": True}),
+        ({}, {"noise_scale": 0.5}),
+        ({}, {"kl_alpha": 1.0}),
+        ({}, {"kl_direction": "noisy_target"}),
+        ({}, {"detach_clean_logits": True}),
+        ({}, {"label_smoothing": 0.1}),
+    ],
+    ids=str,
+)
+def test_every_option_matters(base, change):
+    spikes = random_spikes(4, 3, 40)
+    weight, logits = torch.randn(43, 3, generator=torch.Generator().manual_seed(1)).split((40, 3))
+
+    def loss_and_gradients(options):
+        leaves = [spikes.clone().requires_grad_(), (logits.expand(4, 3, 3) + 0).requires_grad_()]
+        objective = StableSpike(StableSpikeConfig(**options), torch.Generator().manual_seed(0))
+        total = objective(
+            Outputs(leaves[1], {"s": leaves[0]}, lambda rate: rate @ weight / 6), TARGET[:3]
+        ).total
+        return torch.cat([total[None], *(grad.flatten() for grad in torch.autograd.grad(total, leaves))])
+
+    assert torch.equal(loss_and_gradients(base), loss_and_gradients(base))
+    assert not torch.allclose(
+        loss_and_gradients(base), loss_and_gradients(base | change), rtol=1e-3, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("inside", [True, False])
 def test_mixed_precision(inside):
     model, objective = Tiny(), StableSpike()
@@ -567,3 +614,15 @@ def test_hook_point_chooses_the_layer():
 def test_unknown_names_list_the_known(call):
     with pytest.raises(RecipeError, match="Known: "):
         call(torch.ones(2, 3, 4))
+
+
+@pytest.mark.parametrize("name", ["vgg9", "ms_resnet18"])
+def test_models_of_the_house_need_no_configuration(name):
+    model = create_model(name, num_classes=3, in_channels=2, input_size=(16, 16), width=0.125)
+    objective = StableSpike()
+    outputs = collect(model, (frames(3).repeat(1, 1, 1, 4, 4) > 0).float(), objective)
+    assert list(outputs.spikes) == [model.feature_layer]
+    rate = firing_rate(outputs.spikes[model.feature_layer])
+    torch.testing.assert_close(outputs.head(rate), outputs.logits.mean(0), atol=1e-5, rtol=0)
+    objective(outputs, TARGET).total.backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
