@@ -1,1 +1,22 @@
-"""rheobase."""
+"""A run as one self-contained page: headline numbers, figures, tables and how to reproduce them.
+
+>>> from rheobase.report import Arm, ReportData, render
+>>> page = render(ReportData("digits", arms=[Arm("baseline", accuracy_at=[0.8, 0.9])]))
+>>> "90.0%" in page
+True
+"""
+
+from rheobase.report.data import Arm, LayerCost, ProgramFacts, Raster, ReportData, Samples, State
+from rheobase.report.render import render, write_report
+
+__all__ = [
+    "Arm",
+    "LayerCost",
+    "ProgramFacts",
+    "Raster",
+    "ReportData",
+    "Samples",
+    "State",
+    "render",
+    "write_report",
+]

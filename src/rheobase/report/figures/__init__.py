@@ -1,0 +1,1 @@
+"""Every figure is a function from report data to inline SVG."""

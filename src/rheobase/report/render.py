@@ -1,0 +1,161 @@
+"""From `ReportData` to one HTML page that needs nothing else."""
+
+import math
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from rheobase.files import atomic_write
+from rheobase.report import findings, tables
+from rheobase.report.data import Arm, ReportData
+from rheobase.report.decisions import rasters, recordings
+from rheobase.report.figures import bars, curves
+from rheobase.report.figures.canvas import PAGE, PHONE
+from rheobase.report.figures.confusion import matrix
+from rheobase.report.palette import ARMS, css_variables
+
+_KINDS = {
+    "noise": "Noise: events added at random places and times",
+    "drop": "Drop: a share of the events removed",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing with its heading; `narrow` replaces it on small screens."""
+
+    title: str
+    svg: Markup
+    narrow: Markup | None = None
+    note: str = ""
+
+
+def render(data: ReportData) -> str:
+    """The report as HTML text: no script, no font, no picture from elsewhere; same data, same bytes."""
+    here = files("rheobase.report")
+    environment = Environment(
+        loader=DictLoader({"page": here.joinpath("template.html.j2").read_text(encoding="utf-8")}),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = css_variables() + here.joinpath("style.css").read_text(encoding="utf-8")
+    return environment.get_template("page").render(data=data, style=Markup(style), **_sections(data))
+
+
+def write_report(data: ReportData, path: Path) -> None:
+    """Render and write `path` atomically.
+
+    Raises:
+        OSError: the file cannot be written; `path` is then as it was.
+    """
+    atomic_write(path, render(data))
+
+
+def _sections(data: ReportData) -> dict[str, Any]:
+    """Everything the template shows; an empty value leaves its section out."""
+    arms, program, shipped = data.arms, data.program, data.shipped
+    sections: dict[str, Any] = {
+        "anytime": _anytime(data),
+        "states": tables.state_table(data.states) if data.states else None,
+        "program": _program(data) if program else None,
+        "training": _training(arms),
+        "activity": _activity(arms),
+        "confusion": matrix(shipped.confusion, data.classes) if shipped.confusion else None,
+        "robustness": _robustness(arms),
+        "rasters": rasters(data),
+        "recordings": recordings(data),
+    }
+    names = {
+        "anytime": "accuracy against timesteps",
+        "states": "states",
+        "program": "the integer program",
+        "training": "training curves",
+        "activity": "firing rates",
+        "confusion": "confusion matrix",
+        "robustness": "robustness",
+        "rasters": "spike raster",
+        "recordings": "recordings",
+    }
+    mistakes = findings.mistakes(shipped, data.classes) if shipped.confusion else []
+    commands = [value for key, value in data.facts if key.lower() == "command"]
+    return {
+        **sections,
+        "missing": [names[key] for key, value in sections.items() if not value],
+        "tiles": findings.tiles(data),
+        "keys": [(index % ARMS, arm.name) for index, arm in enumerate(arms)],
+        "anytime_says": findings.anytime(data) if sections["anytime"] else "",
+        "anytime_table": tables.accuracy_table(arms) if sections["anytime"] else None,
+        "states_say": findings.stages(data.states),
+        "program_says": findings.program(program) if program else "",
+        "layer_table": tables.layer_table(program) if program else None,
+        "training_says": findings.training(arms),
+        "activity_says": findings.activity(arms),
+        "confusion_says": findings.confusion(shipped) if shipped.confusion else "",
+        "mistakes": tables.mistake_table(mistakes) if mistakes else None,
+        "commands": commands,
+        "facts": [(key, value) for key, value in data.facts if key.lower() != "command"],
+    }
+
+
+def _anytime(data: ReportData) -> Panel | None:
+    arms = data.arms
+    if not any(math.isfinite(a) for arm in arms for a in arm.accuracy_at):
+        return None
+    chance = 1 / len(data.classes) if len(data.classes) > 1 else 0.0
+    return Panel(
+        "Accuracy",
+        curves.accuracy_over_time(arms, PAGE, 400, chance=chance),
+        curves.accuracy_over_time(arms, PHONE, 330, chance=chance),
+    )
+
+
+def _program(data: ReportData) -> list[Panel]:
+    assert data.program is not None
+    panels = [
+        Panel("Bytes", bars.memory_totals(data.program)),
+        Panel("Operations per sample", bars.work_totals(data.program)),
+    ]
+    layers = tables.busy(data.program.layers)
+    if layers:
+        panels.append(Panel("Bytes by layer", bars.memory_by_layer(layers)))
+        panels.append(Panel("Operations per sample by layer", bars.work_by_layer(layers)))
+    return panels
+
+
+def _training(arms: list[Arm]) -> list[Panel]:
+    drawn = [(name, curves.training(arms, name)) for name in ("loss", "accuracy")]
+    return [Panel(name.capitalize(), svg) for name, svg in drawn if svg is not None]
+
+
+def _activity(arms: list[Arm]) -> list[Panel]:
+    """First the rates, then the totals (the template stacks these beside the rates)."""
+    panels = [Panel("Firing rate", bars.rates(arms))] if any(arm.rates for arm in arms) else []
+    for measure, title, note in (
+        ("spikes_per_sample", "Spikes per sample", "all layers, all steps"),
+        (
+            "temporal_inconsistency",
+            "Temporal inconsistency",
+            "how much spikes change between steps; lower is steadier",
+        ),
+    ):
+        if any(math.isfinite(getattr(arm, measure)) for arm in arms):
+            panels.append(Panel(title, bars.activity_totals(arms, measure), note=note))
+    return panels
+
+
+def _robustness(arms: list[Arm]) -> list[Panel]:
+    kinds = list(dict.fromkeys(kind for arm in arms for kind, curve in arm.robustness.items() if curve))
+    return [
+        Panel(
+            _KINDS.get(kind, kind.capitalize()),
+            curves.robustness(arms, kind),
+            note=findings.robustness(arms, kind),
+        )
+        for kind in kinds
+    ]

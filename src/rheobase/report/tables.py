@@ -1,0 +1,89 @@
+"""The tables of the report as rows of text; the template only lays them out."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rheobase.report.data import Arm, LayerCost, ProgramFacts, State
+from rheobase.report.numbers import percent, points, quantity, size, times
+
+
+@dataclass(frozen=True)
+class Table:
+    """Header, rows and an optional total; `text` columns are left-aligned, the others are numbers."""
+
+    header: list[str]
+    rows: list[list[str]]
+    foot: list[str] = field(default_factory=list)
+    text: tuple[int, ...] = (0,)
+    wrap: tuple[int, ...] = ()
+
+
+def accuracy_table(arms: Sequence[Arm]) -> Table:
+    """Accuracy of every arm after every number of steps; the last row is the gain of the second arm."""
+    steps = max(len(arm.accuracy_at) for arm in arms)
+    rows = [
+        [arm.name, *(percent(a) for a in arm.accuracy_at), *[""] * (steps - len(arm.accuracy_at))]
+        for arm in arms
+    ]
+    foot = []
+    if len(arms) > 1:
+        gains = [points(b - a) for a, b in zip(arms[0].accuracy_at, arms[1].accuracy_at, strict=False)]
+        foot = ["gain, points", *gains, *[""] * (steps - len(gains))]
+    return Table(
+        ["mean of the first", *(f"{k} step{'s' * (k > 1)}" for k in range(1, steps + 1))], rows, foot
+    )
+
+
+def state_table(states: Sequence[State]) -> Table:
+    """Accuracy of every state and its distance to the first."""
+    first = states[0].accuracy
+    rows = [
+        [s.name, percent(s.accuracy, 2), points(s.accuracy - first, 2) if i else "", s.note]
+        for i, s in enumerate(states)
+    ]
+    return Table(["state", "accuracy", "points", "what it is"], rows, text=(0, 3), wrap=(3,))
+
+
+def layer_table(facts: ProgramFacts) -> Table:
+    """Bytes and operations of every layer, with totals."""
+    rows = [
+        [
+            layer.name,
+            layer.kind,
+            str(layer.weight_bits) if layer.weight_bytes else "",
+            size(layer.weight_bytes) if layer.weight_bytes else "",
+            size(layer.state_bytes) if layer.state_bytes else "",
+            _work(layer.synops_per_sample),
+            _work(layer.dense_macs_per_sample),
+            times(layer.dense_macs_per_sample, layer.synops_per_sample)
+            if layer.synops_per_sample > 0
+            else "",
+        ]
+        for layer in facts.layers
+    ]
+    ratio = times(facts.dense_macs_per_sample, facts.synops_per_sample)
+    work = [quantity(facts.synops_per_sample), quantity(facts.dense_macs_per_sample), ratio]
+    foot = ["total", "", "", size(facts.bytes_weights), size(facts.bytes_state), *work]
+    header = ["layer", "kind", "bits", "weights", "state", "synaptic ops", "dense MACs", "ratio"]
+    return Table(header, rows, foot, text=(0, 1))
+
+
+def mistake_table(mistakes: Sequence[tuple[str, str, str, str]]) -> Table:
+    """Most frequent wrong decisions."""
+    return Table(
+        ["label", "decision", "count", "of label"], [list(m) for m in mistakes], text=(0, 1), wrap=(0, 1)
+    )
+
+
+def busy(layers: Sequence[LayerCost]) -> list[LayerCost]:
+    """Layers that store or compute anything: what a figure has to show."""
+    return [
+        layer
+        for layer in layers
+        if layer.weight_bytes or layer.state_bytes or layer.synops_per_sample or layer.dense_macs_per_sample
+    ]
+
+
+def _work(count: float) -> str:
+    return "" if count == 0 or not math.isfinite(count) else quantity(count)
