@@ -11,8 +11,8 @@ class MSBlock(nn.Module):
 
         y = BN2(conv2(LIF(BN1(conv1(LIF(x)))))) + shortcut(x)
 
-    The shortcut is the identity, or a 1x1 convolution with batch-norm where stride or channels change. Batch-norm
-    weights start at the threshold (tdBN), the second one's at 0, so that at the start the block is its shortcut.
+    The shortcut is the identity, or a 1x1 convolution with batch-norm where stride or channels change.
+    Batch-norm weights start at the threshold (tdBN), the second one's at 0: the block starts as its shortcut.
 
     Shape: `[T, N, C, H, W]` -> `[T, N, C_out, ceil(H / stride), ceil(W / stride)]`.
     Source: Hu et al., MS-ResNet, arXiv 2112.08954, fig. 2 and released code.

@@ -11,7 +11,8 @@ def build_head(
 ) -> nn.Sequential:
     """The head that `config.head` names, on a map `[C, H, W]` of `channels` and `size`.
 
-    `flatten`: (average pooling by 2 with `last_pool`,) flatten, linear. `gap`: global average pooling, flatten, linear.
+    `flatten`: (average pooling by 2 with `last_pool`,) flatten, linear. `gap`: global average pooling,
+    flatten, linear.
 
     Shape: the head maps `[..., C, H, W]` -> `[..., K]`.
     """

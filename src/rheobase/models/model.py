@@ -38,14 +38,14 @@ class ModelConfig(Config):
 
 
 class SpikingModel(nn.Module):
-    """A spiking network as a pure function of time: `logits[t] = head(features(x)[t])`, no state between calls.
+    """A spiking network as a pure function of `[T, N, C, H, W]`: `logits = head(features(x))`, no state.
 
-    `features` ends in its last neuron, so its output is binary; every layer after it is in `head`, which is linear:
-    `mean_t head(S_t) = head(mean_t S_t)`. The layers stand in `features` in forward order.
+    `features` ends in its last neuron, so its output is binary; every layer after it is in `head`, which is
+    linear: `mean_t head(S_t) = head(mean_t S_t)`. The layers stand in `features` in forward order.
 
     Shape: x `[T, N, C, H, W]` -> logits `[T, N, K]`.
     Raises:
-        DataError: calling it with a tensor that is not floating-point `[T, N, C, H, W]` of the configured C, H, W.
+        DataError: the input is not floating-point `[T, N, C, H, W]` of the configured C, H, W.
     """
 
     def __init__(self, config: ModelConfig, features: nn.Module, head: nn.Module) -> None:

@@ -14,11 +14,13 @@ BLOCKS = 2
 def ms_resnet18(config: ModelConfig) -> SpikingModel:
     """MS-ResNet-18 for small event frames: 3x3 stem with stride 1, four stages of two blocks, a final neuron.
 
-    11,173,386 parameters with 10 classes and 2 input channels (head `gap`); 48x48 ends in a 6x6 map. Batch-norm weights start
-    at the threshold (tdBN; 1 with `lif_soft`), the second one of every block at 0, so each block starts as its shortcut. The
-    ImageNet original has the neuron `lif_ms`, a 7x7 stem and stride 2 in the first stage too.
+    11,173,386 parameters with 10 classes and 2 input channels (head `gap`); 48x48 ends in a 6x6 map.
+    Batch-norm weights start at the threshold (tdBN; 1 with `lif_soft`), the second one of every block at 0,
+    so each block starts as its shortcut. The ImageNet original has the neuron `lif_ms`, a 7x7 stem and stride
+    2 in the first stage too.
 
-    Source: Hu et al., MS-ResNet, arXiv 2112.08954; stem and strides for 48x48 after Ding et al., Stable Spike (CVPR 2026).
+    Source: Hu et al., MS-ResNet, arXiv 2112.08954; stem and strides are our reconstruction of what Ding et
+    al., Stable Spike (CVPR 2026), use on 48x48 events.
     """
     neuron = config.neuron_config
     channels, (height, width) = config.channels(STAGES[0][0]), config.input_size

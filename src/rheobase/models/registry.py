@@ -47,12 +47,13 @@ def create_model(
 ) -> SpikingModel:
     """A new network with fresh weights; `width` scales its channels.
 
-    `neuron` (a preset's name or a configuration) and `head` default to those of the model's paper. The model's `config` has
-    all of it filled in, so `create_model(**dict(model.config))` makes the same network again.
+    `neuron` (a preset's name or a configuration) and `head` default to those of the model's paper. They are
+    filled in in the model's `config`, so `create_model(**dict(model.config))` makes the same network again.
 
     Shape: the model maps x `[T, N, in_channels, *input_size]` -> logits `[T, N, num_classes]`.
     Raises:
-        RecipeError: an unknown model or preset, an option out of range, or an input too small for the network.
+        RecipeError: an unknown model or preset, an option out of range, or an input too small for the
+        network.
     """
     if name not in MODELS:
         raise RecipeError(unknown("model", name, MODELS))

@@ -1,7 +1,7 @@
 """The VGG family: convolution, batch-norm, neuron, again and again, with average pooling between.
 
-A network is a string of layers: `64C3` is a 3x3 convolution to 64 channels with batch-norm and neuron, `AP2` average pooling by 2.
-A final `AP2` is linear and therefore belongs to the head.
+A network is a string of layers: `64C3` is a 3x3 convolution to 64 channels with batch-norm and neuron, `AP2`
+average pooling by 2. A final `AP2` is linear and therefore belongs to the head.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,9 @@ VGG_SMALL = "16C3-AP2-32C3-AP2-64C3-AP2-64C3"
 class VGG:
     """A layer string and how its convolutions and batch-norms start.
 
-    `init`: `torch` keeps torch's; `he_fan_out` draws weights from N(0, 2/n) with n = k*k*out. `threshold_gain`: batch-norm
-    weights start at the threshold (tdBN), else at 1. `zero_bias`: convolution biases start at 0.
+    `init`: `torch` keeps torch's; `he_fan_out` draws weights from N(0, 2/n) with n = k*k*out.
+    `threshold_gain`: batch-norm weights start at the threshold (tdBN), else at 1. `zero_bias`: convolution
+    biases start at 0.
     """
 
     layers: str
@@ -82,7 +83,7 @@ def vgg9(config: ModelConfig) -> SpikingModel:
 
     9,268,746 parameters with 10 classes at 48x48 (head `flatten`).
 
-    Source: Ding et al., Stable Spike (CVPR 2026), the string as in TET; published details leave the head open.
+    Source: Ding et al., Stable Spike (CVPR 2026); layer string and head are reconstructed.
     """
     return VGG(VGG9).build(config)
 
@@ -98,7 +99,7 @@ def vggsnn(config: ModelConfig) -> SpikingModel:
 
 
 def vgg11(config: ModelConfig) -> SpikingModel:
-    """VGG-11 of neuromorphic data augmentation: 8 convolutions, tdBN, global average pooling, one linear layer.
+    """VGG-11 of neuromorphic data augmentation: 8 convolutions, tdBN, global pooling, one linear layer.
 
     9,230,538 parameters with 10 classes.
 

@@ -1,4 +1,4 @@
-"""Spiking neurons: pure functions over `[T, N, ...]`, modules of the same names, presets of the literature."""
+"""Spiking neurons: pure functions over `[T, N, ...]`, modules of the same names, literature presets."""
 
 from rheobase.kernels import Atan, PiecewiseQuadratic, Rectangular, Sigmoid, Surrogate, Triangular
 from rheobase.neurons.build import build_neuron

@@ -23,8 +23,9 @@ class Neuron(nn.Module):
 
         h = leak() * v + gain() * x;  s = 1[h >= threshold()]
 
-    `threshold`: one value per channel `[C]` in place of `config.v_threshold`; an `nn.Parameter` is learned, any
-    other tensor is kept as a buffer. Either is `v_threshold` in the state dict, which is empty without it.
+    `threshold`: one value per channel `[C]` in place of `config.v_threshold`; an `nn.Parameter` is learned,
+    any other tensor is kept as a buffer. Either is `v_threshold` in the state dict, which is empty without
+    it.
 
     Shape: `[T, N, ...]` -> spikes, same shape.
     Raises:
