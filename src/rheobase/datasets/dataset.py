@@ -80,7 +80,7 @@ def assemble(config: DataConfig, pool: Pool, split: Split) -> DataSet:
     if config.train_size is not None:
         if config.train_size > len(train):
             raise DataError(
-                f"train_size is {config.train_size}; {config.name} ({config.split}) trains on {len(train)} at most"
+                f"train_size is {config.train_size}; {config.name} ({config.split}) has {len(train)}"
             )
         train = train[: config.train_size]
     split = Split(train, split.validation, split.test)

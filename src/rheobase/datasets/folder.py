@@ -178,7 +178,7 @@ def _sensor(folder: Path, names: list[str], arrays: Arrays) -> tuple[int, int]:
         i = int(wrong.argmax())
         raise DataError(
             f"{folder / names[i]}: a sensor of {sizes[i, 1]} x {sizes[i, 0]} (width x height), but "
-            f"{names[first]} has {width} x {height}; the recordings of a data set share one sensor"
+            f"{names[first]} has {width} x {height}; recordings of a data set share one sensor"
         )
     return height, width
 
@@ -197,6 +197,6 @@ def _freeze(folder: Path, names: list[str], split: Split, seed: int) -> None:
         before = {name for part in PARTS for name in frozen.get(part, [])}
         added, gone = len(set(names) - before), len(before - set(names))
         raise DataError(
-            f"{folder}: changed since its split was frozen ({added} recordings added, {gone} gone), so results "
-            f"would not compare; delete {path} to draw a new split, or choose another seed"
+            f"{folder}: changed since its split was frozen ({added} recordings added, {gone} gone), so "
+            f"results would not compare; delete {path} to draw a new split, or choose another seed"
         )

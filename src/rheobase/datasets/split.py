@@ -89,6 +89,7 @@ def thaw(file: str, names: Sequence[str]) -> Split:
         example = sorted(missing or extra)[:1]
         raise DataError(
             f"split {file!r} lists {len(listed)} recordings, the data at hand holds {len(names)}: "
-            f"{len(missing)} of the split are missing, {len(extra)} are not in it (such as {example}); it belongs to other data"
+            f"{len(missing)} of the split are missing, {len(extra)} are not in it (such as {example}); "
+            "it belongs to other data"
         )
     return Split(*(np.array([place[name] for name in parts[part]], dtype=np.int64) for part in PARTS))

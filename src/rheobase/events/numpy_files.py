@@ -88,11 +88,9 @@ def write_npz(recording: Recording, path: Path) -> None:
 def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     """What a NumPy file holds; object arrays are refused, for unpickling them could run anything."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return dict(loaded)
+        with Path(path).open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
