@@ -1,1 +1,60 @@
-"""rheobase."""
+"""Training: recipes, the loop, run folders with checkpoints, and evaluation.
+
+`train(load_recipe(path), folder)` trains into a run folder; `fit(model, data)` trains without files; `open_run(folder)` reads what
+a run left; `evaluate(model, frames)` measures any model.
+"""
+
+from rheobase.training.callback import Callback, State
+from rheobase.training.checkpoint import Checkpoint, load_checkpoint, load_model_tensors, save_checkpoint
+from rheobase.training.evaluate import Evaluation, collect_samples, evaluate, measure
+from rheobase.training.health import RateMeter, check_rates
+from rheobase.training.loader import ArrayFrames, batches, shuffled_batches
+from rheobase.training.logs import Metrics, read_metrics
+from rheobase.training.loop import DivergenceError, fit, train
+from rheobase.training.recipe import (
+    AugmentConfig,
+    CompressConfig,
+    ModelRecipe,
+    OptimiserConfig,
+    Recipe,
+    TrainConfig,
+    dump_recipe,
+    load_recipe,
+    parse_recipe,
+)
+from rheobase.training.run import Run, build_model, open_run
+
+__all__ = [
+    "ArrayFrames",
+    "AugmentConfig",
+    "Callback",
+    "Checkpoint",
+    "CompressConfig",
+    "DivergenceError",
+    "Evaluation",
+    "Metrics",
+    "ModelRecipe",
+    "OptimiserConfig",
+    "RateMeter",
+    "Recipe",
+    "Run",
+    "State",
+    "TrainConfig",
+    "batches",
+    "build_model",
+    "check_rates",
+    "collect_samples",
+    "dump_recipe",
+    "evaluate",
+    "fit",
+    "load_checkpoint",
+    "load_model_tensors",
+    "load_recipe",
+    "measure",
+    "open_run",
+    "parse_recipe",
+    "read_metrics",
+    "save_checkpoint",
+    "shuffled_batches",
+    "train",
+]

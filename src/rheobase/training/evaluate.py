@@ -1,0 +1,234 @@
+"""What a trained model is worth on data it has not seen: accuracy, how early it is reached, spikes, robustness.
+
+With the logits `o_t` of each step, the decision after `k` steps is `argmax (1/k) sum_{t<=k} o_t`; `accuracy_at[k-1]` is its
+accuracy, `accuracy` the one after all `T` steps. Works for anything with `forward(x[T, N, ...]) -> logits[T, N, K]`: float,
+quantised and hardened models, and foreign ones.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rheobase.events import Recording, add_noise, drop_events
+from rheobase.errors import DataError
+from rheobase.files import atomic_write
+from rheobase.objectives import capture, mean_readout, temporal_inconsistency
+from rheobase.training.health import RateMeter, neuron_layers
+from rheobase.training.loader import ArrayFrames, RecordedFrames, Samples, as_input, batches
+
+NOISE_LEVELS = (0.05, 0.1, 0.2)
+DROP_LEVELS = (0.1, 0.25, 0.5)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one model on one part of a data set; rates and accuracies are fractions.
+
+    `confusion[label][decision]` counts samples; `robustness["noise" | "drop"]` lists `(level, accuracy)`, level 0 first;
+    `temporal_inconsistency` is None where T = 1 or the model names no feature layer.
+    """
+
+    samples: int
+    accuracy: float
+    accuracy_at: list[float]
+    loss: float
+    confusion: list[list[int]]
+    spikes_per_sample: float
+    rates: dict[str, float]
+    temporal_inconsistency: float | None
+    robustness: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `evaluation.json`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One pass over data: logits `[T, M, K]`, labels `[M]`, and what the neurons did."""
+
+    logits: Tensor
+    labels: Tensor
+    rates: dict[str, float]
+    mean_rate: float
+    spikes_per_sample: float
+    temporal_inconsistency: float | None
+
+    def accuracy(self) -> float:
+        """Share of samples whose mean logits are largest at their label."""
+        return _share(self.logits.mean(0), self.labels)
+
+    def accuracy_at(self) -> list[float]:
+        """The same after 1, 2, ..., T steps."""
+        return [_share(self.logits[: k + 1].mean(0), self.labels) for k in range(len(self.logits))]
+
+    def loss(self, scale: float = 1.0) -> float:
+        """Cross-entropy of the mean logits, which are multiplied by `scale` (the unit of integer logits)."""
+        return float(F.cross_entropy(mean_readout(self.logits) * scale, self.labels))
+
+    def confusion(self) -> list[list[int]]:
+        """Counts `[K, K]`: row = label, column = decision."""
+        classes = self.logits.shape[-1]
+        cells = self.labels * classes + self.logits.mean(0).argmax(-1)
+        return torch.bincount(cells, minlength=classes**2).reshape(classes, classes).tolist()  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def measure(
+    model: nn.Module,
+    data: Samples,
+    *,
+    batch_size: int = 128,
+    features: bool = False,
+    forward: Callable[[Tensor], Tensor] | None = None,
+) -> Measured:
+    """Run a model over data in evaluation mode; the mode it was in is restored.
+
+    `features` also measures temporal inconsistency, at the model's `feature_layer`. `forward` is called in place of the model
+    (its wrapped self, in training).
+    """
+    layer = getattr(model, "feature_layer", None) if features and data.frames.shape[1] > 1 else None
+    was_training = model.training
+    model.eval()
+    device = _device(model)
+    logits, labels, inconsistency = [], [], 0.0
+    try:
+        with RateMeter(model) as meter:
+            for frames, target in batches(data, batch_size, device=device):
+                with capture(model, [layer] if layer else []) as captured:
+                    logits.append((forward or model)(frames).float())
+                labels.append(target)
+                if layer:
+                    spikes = captured.spikes(steps=len(frames))[layer]
+                    inconsistency += float(temporal_inconsistency(spikes)) * len(target)
+    finally:
+        model.train(was_training)
+    return Measured(
+        torch.cat(logits, 1),
+        torch.cat(labels),
+        meter.rates(),
+        meter.mean_rate(),
+        meter.total() / len(data),
+        inconsistency / len(data) if layer else None,
+    )
+
+
+def evaluate(
+    model: nn.Module, data: Samples, *, batch_size: int = 128, robustness: bool = False, seed: int = 0
+) -> Evaluation:
+    """Evaluate a model; with `robustness` also under added noise events and lost events.
+
+    Noise is 5, 10 and 20 % of a recording's events, uniform over pixels and time; losses are 10, 25 and 50 %. Both are made on
+    the recordings, which are then binned exactly as the data set bins.
+
+    Raises:
+        DataError: robustness is asked for and the data has no recordings.
+    """
+    found = measure(model, data, batch_size=batch_size, features=True)
+    accuracy = found.accuracy()
+    curves: dict[str, list[tuple[float, float]]] = {}
+    if robustness:
+        for kind, corrupt, levels in (("noise", add_noise, NOISE_LEVELS), ("drop", drop_events, DROP_LEVELS)):
+            curves[kind] = [(0.0, accuracy)]
+            for level in levels:
+                worse = corrupted(data, corrupt, level, seed)
+                curves[kind].append((level, measure(model, worse, batch_size=batch_size).accuracy()))
+    return Evaluation(
+        samples=len(data),
+        accuracy=accuracy,
+        accuracy_at=found.accuracy_at(),
+        loss=found.loss(float(getattr(model, "logit_scale", 1.0))),
+        confusion=found.confusion(),
+        spikes_per_sample=found.spikes_per_sample,
+        rates=found.rates,
+        temporal_inconsistency=found.temporal_inconsistency,
+        robustness=curves,
+    )
+
+
+def corrupted(
+    data: Samples,
+    corrupt: Callable[[Recording, float, np.random.Generator], Recording],
+    level: float,
+    seed: int,
+) -> ArrayFrames:
+    """The data with every recording corrupted and binned again; row `i` draws from (seed, i), whatever the other rows are.
+
+    Raises:
+        DataError: the data has no recordings.
+    """
+    if not isinstance(data, RecordedFrames):
+        raise DataError(
+            f"{type(data).__name__} has no recordings (recording(i), frames_from(recording)), so events can be neither added "
+            "nor dropped; evaluate with robustness=False"
+        )
+    frames = np.zeros_like(data.frames)
+    for i in range(len(data)):
+        recording = corrupt(data.recording(i), level, np.random.default_rng([seed, i]))
+        if len(recording):  # a recording that lost its last event is a blank
+            frames[i] = data.frames_from(recording)
+    return ArrayFrames(frames, data.labels)
+
+
+@torch.no_grad()
+def collect_samples(
+    model: nn.Module, data: Samples, count: int = 8, *, neurons: int = 64
+) -> dict[str, NDArray[Any]]:
+    """A few recordings with the model's answers, and the spike raster of the first, for the report.
+
+    Samples are taken evenly over the data, neurons evenly over each layer.
+
+    Shape:
+        `frames` uint8 `[S, T, 2, H, W]`, `labels` `[S]`, `logits` float32 `[S, T, K]` (of each step), `indices` `[S]`,
+        `raster_layers` names, and for the i-th of them `raster_<i>` uint8 `[T, n]`, n <= `neurons`
+    """
+    indices = _evenly(len(data), count)
+    frames = np.ascontiguousarray(data.frames[indices])
+    layers = neuron_layers(model)
+    names = {id(module): name for name, module in model.named_modules()}
+    was_training = model.training
+    model.eval()
+    try:
+        with capture(model, [names[id(layer)] for layer in layers.values()]) as captured:
+            logits = model(as_input(frames, _device(model))).float()
+    finally:
+        model.train(was_training)
+    result: dict[str, NDArray[Any]] = {
+        "indices": indices,
+        "frames": frames,
+        "labels": data.labels[indices],
+        "logits": logits.transpose(0, 1).cpu().numpy(),
+        "raster_layers": np.array(list(layers), dtype=np.str_),
+    }
+    for i, spikes in enumerate(captured.spikes(steps=len(logits)).values()):
+        flat = spikes[:, 0].flatten(1).cpu().numpy()
+        result[f"raster_{i}"] = flat[:, _evenly(flat.shape[1], neurons)].astype(np.uint8)
+    return result
+
+
+def save_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write arrays as compressed `.npz`, whole or not at all."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    atomic_write(path, file.getvalue())
+
+
+def _evenly(total: int, count: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
+
+
+def _share(logits: Tensor, labels: Tensor) -> float:
+    return float((logits.argmax(-1) == labels).double().mean())
+
+
+def _device(model: nn.Module) -> torch.device:
+    tensors: Sequence[Tensor] = [*model.parameters(), *model.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")

@@ -1,0 +1,192 @@
+"""Recipes: everything that decides a training run, in one YAML file.
+
+    data: {name: ..., T: 4}
+    model: {name: ..., neuron: lif_soft, width: 1.0, head: flatten}
+    objective: {name: cross_entropy}
+    optimiser: {name: sgd, lr: 0.1, schedule: cosine}
+    train: {epochs: 20, batch_size: 64, seed: 0}
+
+`load_recipe(path, ["optimiser.lr=0.05", "train.seed=1"])` reads one and changes single values; an unknown key or a wrong type is
+a `RecipeError` that names file, key and the nearest known key.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError
+
+from rheobase.compression.rescaw import STE, GammaMode
+from rheobase.config import Config
+from rheobase.datasets import DataConfig
+from rheobase.errors import RecipeError
+from rheobase.models.model import Head
+from rheobase.neurons import NeuronConfig
+from rheobase.objectives import CrossEntropyConfig, ObjectiveConfig
+from rheobase.training.recipe_errors import explain
+
+# YAML reads `precision: 32` as a number; both spellings mean the same.
+Precision = Annotated[
+    Literal["32", "bf16"], BeforeValidator(lambda value: str(value) if value == 32 else value)
+]
+
+
+class ModelRecipe(Config):
+    """Which registered model to build; `neuron` (a preset's name or a full configuration) and `head` default to its paper's."""
+
+    name: str = "vgg_small"
+    neuron: str | NeuronConfig | None = None
+    width: float = Field(default=1.0, gt=0)
+    head: Head | None = None
+
+
+class OptimiserConfig(Config):
+    """Optimiser and learning-rate schedule.
+
+    `momentum` is read by `sgd` alone; `weight_decay` by all (decoupled in `adamw`). With `e` the time in epochs, `w` the
+    warm-up and `E` the whole length, the rate is `lr * e/w` during the warm-up and then
+
+        cosine:    lr * (1 + cos(pi * (e - w)/(E - w))) / 2
+        step:      lr * gamma^floor(e / step_size)
+        constant:  lr
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    step_size: int = Field(default=30, ge=1)
+    gamma: float = Field(default=0.1, gt=0)
+    warmup_epochs: int = Field(default=0, ge=0)
+
+    def lr_at(self, time: float, epochs: int) -> float:
+        """Learning rate at `time`, in epochs from the start (fractional), of a run of `epochs`.
+
+        >>> OptimiserConfig(lr=0.2).lr_at(5.0, 10)
+        0.1
+        """
+        if time < self.warmup_epochs:
+            return self.lr * time / self.warmup_epochs
+        if self.schedule == "cosine":
+            done = (time - self.warmup_epochs) / max(epochs - self.warmup_epochs, 1)
+            return self.lr * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+        if self.schedule == "step":
+            return self.lr * self.gamma ** (int(time) // self.step_size)
+        return self.lr
+
+
+class TrainConfig(Config):
+    """Length, batch, seed and arithmetic of a run. `threads`: torch threads on CPU, `None` leaves them as they are."""
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    precision: Precision = "32"
+    threads: int | None = Field(default=None, ge=1)
+    tensorboard: bool = False
+
+
+class AugmentConfig(Config):
+    """Changes of the training frames. `shift`: all frames of a recording move together by up to so many pixels each way."""
+
+    shift: int = Field(default=0, ge=0)
+
+
+class CompressConfig(Config):
+    """Fewer bits after training: quantise the trained model, fine-tune it for `epochs` at `lr`, and harden it.
+
+    `bits` goes to all weighted layers but the first and the last, which take `edge_bits`.
+    """
+
+    bits: Literal[1, 2, 4, 8] = 4
+    edge_bits: Literal[1, 2, 4, 8] | None = 8
+    gamma_mode: GammaMode = "l1"
+    ste: STE = "clip"
+    epochs: int = Field(default=5, ge=0)
+    lr: float = Field(default=0.01, gt=0)
+
+
+class Recipe(Config):
+    """Everything that decides a training run."""
+
+    data: DataConfig
+    model: ModelRecipe = ModelRecipe()
+    objective: ObjectiveConfig = CrossEntropyConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    train: TrainConfig = TrainConfig()
+    augment: AugmentConfig = AugmentConfig()
+    compress: CompressConfig = CompressConfig()
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Recipe of a YAML file, with `key.sub=value` overrides whose values are read as YAML.
+
+    Raises:
+        RecipeError: the file cannot be read or is not YAML, a key is unknown, or a value has the wrong type or range; one
+            line that names file (or override), key, given value, and for an unknown key the nearest known one.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise RecipeError(f"recipe {path} cannot be read: {reason}") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise RecipeError(
+            f"recipe {path} must hold keys such as 'data:' and 'model:', got {type(values).__name__}"
+        )
+    return parse_recipe(values, overrides, origin=str(path))
+
+
+def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origin: str = "recipe") -> Recipe:
+    """Recipe of nested dictionaries; `origin` is what error messages call them.
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
+    changed: dict[tuple[str, ...], str] = {}
+    for override in overrides:
+        keys, value = _parse_override(override)
+        values = _replace(values, keys, value, override)
+        changed[keys] = override
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(explain(error, Recipe, origin, changed)) from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """YAML text of a recipe with every default written out; `load_recipe` reads it back to an equal recipe."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _parse_override(override: str) -> tuple[tuple[str, ...], Any]:
+    key, equals, text = override.partition("=")
+    keys = tuple(key.strip().split("."))
+    if not equals or not all(keys):
+        raise RecipeError(
+            f"override {override!r} must look like key.sub=value, for example optimiser.lr=0.05"
+        )
+    try:
+        return keys, yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"override {override!r}: the value is not valid YAML: {' '.join(str(error).split())}"
+        ) from error
+
+
+def _replace(values: dict[str, Any], keys: tuple[str, ...], value: Any, override: str) -> dict[str, Any]:
+    """Copy of nested dictionaries with one value replaced; missing levels are made."""
+    if len(keys) == 1:
+        return {**values, keys[0]: value}
+    inner = values.get(keys[0])
+    inner = {} if inner is None else inner
+    if not isinstance(inner, dict):
+        raise RecipeError(f"override {override!r}: {keys[0]!r} is {inner!r}, which holds no key {keys[1]!r}")
+    return {**values, keys[0]: _replace(inner, keys[1:], value, override)}
