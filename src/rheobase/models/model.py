@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from rheobase.config import Config
@@ -18,7 +18,7 @@ class ModelConfig(Config):
     name: str
     num_classes: int = Field(ge=1)
     in_channels: int = Field(default=2, ge=1)
-    input_size: tuple[int, int]
+    input_size: tuple[PositiveInt, PositiveInt]
     neuron: str | NeuronConfig
     width: float = Field(default=1.0, gt=0)
     head: Head

@@ -48,7 +48,8 @@ class VGG:
         if min(config.input_size) < needed:
             raise RecipeError(
                 f"{config.name} with head {config.head!r} needs an input of at least {needed} x {needed}, "
-                f"got {config.input_size[0]} x {config.input_size[1]}; vgg_small needs 8 x 8"
+                f"got {config.input_size[0]} x {config.input_size[1]}: use larger frames "
+                "or a model with fewer poolings"
             )
         features = nn.Sequential()
         channels, (height, width) = config.in_channels, config.input_size
