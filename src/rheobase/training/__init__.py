@@ -1,11 +1,12 @@
 """Training: recipes, the loop, run folders with checkpoints, and evaluation.
 
-`train(load_recipe(path), folder)` trains into a run folder; `fit(model, data)` trains without files; `open_run(folder)` reads what
-a run left; `evaluate(model, frames)` measures any model.
+`train(load_recipe(path), folder)` trains into a run folder; `fit(model, data)` trains without files;
+`open_run(folder)` reads what a run left; `evaluate(model, frames)` measures any model.
 """
 
 from rheobase.training.callback import Callback, State
 from rheobase.training.checkpoint import Checkpoint, load_checkpoint, load_model_tensors, save_checkpoint
+from rheobase.training.corrupt import binner
 from rheobase.training.evaluate import Evaluation, collect_samples, evaluate, measure
 from rheobase.training.health import RateMeter, check_rates
 from rheobase.training.loader import ArrayFrames, batches, shuffled_batches
@@ -41,6 +42,7 @@ __all__ = [
     "State",
     "TrainConfig",
     "batches",
+    "binner",
     "build_model",
     "check_rates",
     "collect_samples",

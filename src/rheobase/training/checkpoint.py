@@ -1,7 +1,8 @@
 """Checkpoints: safetensors and JSON, never pickle; a kill at any moment leaves the newest whole one loadable.
 
-`checkpoint-<epoch>.safetensors` is written first, then `checkpoint.json` is replaced to point at it with its SHA-256, then older
-ones are removed. Random states need no place in it: training draws everything from streams named by (seed, epoch).
+`checkpoint-<epoch>.safetensors` is written first, then `checkpoint.json` is replaced to point at it with its
+SHA-256, then older ones are removed. Random states need no place in it: training draws everything from
+streams named by (seed, epoch).
 """
 
 import contextlib
@@ -25,7 +26,7 @@ POINTER = "checkpoint.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """State after `epoch` finished epochs: tensors of the model, state of the optimiser (as torch's `state_dict`), notes."""
+    """State after `epoch` finished epochs; `optimiser` as torch's `state_dict`, `notes` for JSON."""
 
     epoch: int
     model: dict[str, Tensor]
@@ -37,8 +38,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint into `folder` and remove the older ones; returns the path of its tensors.
 
     Raises:
-        CheckpointError: a tensor holds NaN or infinity (nothing is written), or the folder cannot be written; in both cases
-            the previous checkpoint is still there and loadable.
+        CheckpointError: a tensor holds NaN or infinity (nothing is written), or the folder cannot be written;
+            in both cases the previous checkpoint is still there and loadable.
     """
     tensors = {f"model.{name}": tensor for name, tensor in checkpoint.model.items()}
     values: dict[str, Any] | None = None
@@ -69,8 +70,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """The checkpoint of a folder, whole and checked.
 
     Raises:
-        CheckpointError: there is none, its digest is wrong (truncated, changed), it is of another format version, or a tensor
-            holds NaN or infinity; the message names file or tensor.
+        CheckpointError: there is none, its digest is wrong (truncated, changed), it is of another format
+            version, or a tensor holds NaN or infinity; the message names file or tensor.
     """
     pointer = _read_pointer(folder)
     path = folder / pointer["file"]
@@ -80,7 +81,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
     if hashlib.sha256(data).hexdigest() != pointer["sha256"]:
         raise CheckpointError(
-            f"checkpoint {path} ({len(data)} bytes) does not match the SHA-256 in {POINTER}: it is truncated or was changed. "
+            f"checkpoint {path} ({len(data)} bytes) does not match the SHA-256 in {POINTER}: it is truncated "
+            "or was changed. "
             "Restore it from a copy, or train again in another folder"
         )
     try:
@@ -109,7 +111,8 @@ def load_model_tensors(model: nn.Module, tensors: dict[str, Tensor], origin: str
     missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or unexpected:
         raise CheckpointError(
-            f"{origin} is of another model than {type(model).__name__}: missing {_few(missing)}, unexpected {_few(unexpected)}"
+            f"{origin} is of another model than {type(model).__name__}: missing {_few(missing)}, unexpected "
+            f"{_few(unexpected)}"
         )
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:
@@ -165,7 +168,8 @@ def _refuse_broken(tensors: dict[str, Tensor], consequence: str) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
-                f"tensor {name!r} {consequence}: it holds NaN or infinity. Training diverged: try a lower learning rate, "
+                f"tensor {name!r} {consequence}: it holds NaN or infinity. Training diverged: try a lower "
+                "learning rate, "
                 'warm-up epochs, or precision "32"'
             )
 

@@ -1,8 +1,8 @@
-"""What a trained model is worth on data it has not seen: accuracy, how early it is reached, spikes, robustness.
+"""What a trained model is worth on unseen data: accuracy, how early it is reached, spikes, robustness.
 
-With the logits `o_t` of each step, the decision after `k` steps is `argmax (1/k) sum_{t<=k} o_t`; `accuracy_at[k-1]` is its
-accuracy, `accuracy` the one after all `T` steps. Works for anything with `forward(x[T, N, ...]) -> logits[T, N, K]`: float,
-quantised and hardened models, and foreign ones.
+With the logits `o_t` of each step, the decision after `k` steps is `argmax (1/k) sum_{t<=k} o_t`;
+`accuracy_at[k-1]` is its accuracy, `accuracy` the one after all `T` steps. Works for anything with
+`forward(x[T, N, ...]) -> logits[T, N, K]`: float, quantised and hardened models, and foreign ones.
 """
 
 import io
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rheobase.events import Recording, add_noise, drop_events
-from rheobase.errors import DataError
+from rheobase.events import add_noise, drop_events
 from rheobase.files import atomic_write
 from rheobase.objectives import capture, mean_readout, temporal_inconsistency
+from rheobase.training.corrupt import Binner, corrupted
 from rheobase.training.health import RateMeter, neuron_layers
-from rheobase.training.loader import ArrayFrames, RecordedFrames, Samples, as_input, batches
+from rheobase.training.loader import Samples, as_input, batches
 
 NOISE_LEVELS = (0.05, 0.1, 0.2)
 DROP_LEVELS = (0.1, 0.25, 0.5)
@@ -32,8 +32,8 @@ DROP_LEVELS = (0.1, 0.25, 0.5)
 class Evaluation:
     """Figures of one model on one part of a data set; rates and accuracies are fractions.
 
-    `confusion[label][decision]` counts samples; `robustness["noise" | "drop"]` lists `(level, accuracy)`, level 0 first;
-    `temporal_inconsistency` is None where T = 1 or the model names no feature layer.
+    `confusion[label][decision]` counts samples; `robustness["noise" | "drop"]` lists `(level, accuracy)`,
+    level 0 first; `temporal_inconsistency` is None where T = 1 or the model names no feature layer.
     """
 
     samples: int
@@ -78,7 +78,7 @@ class Measured:
         """Counts `[K, K]`: row = label, column = decision."""
         classes = self.logits.shape[-1]
         cells = self.labels * classes + self.logits.mean(0).argmax(-1)
-        return torch.bincount(cells, minlength=classes**2).reshape(classes, classes).tolist()  # type: ignore[no-any-return]
+        return torch.bincount(cells, minlength=classes**2).reshape(classes, classes).tolist()
 
 
 @torch.no_grad()
@@ -92,8 +92,8 @@ def measure(
 ) -> Measured:
     """Run a model over data in evaluation mode; the mode it was in is restored.
 
-    `features` also measures temporal inconsistency, at the model's `feature_layer`. `forward` is called in place of the model
-    (its wrapped self, in training).
+    `features` also measures temporal inconsistency, at the model's `feature_layer`. `forward` is called in
+    place of the model (its wrapped self, in training).
     """
     layer = getattr(model, "feature_layer", None) if features and data.frames.shape[1] > 1 else None
     was_training = model.training
@@ -122,24 +122,29 @@ def measure(
 
 
 def evaluate(
-    model: nn.Module, data: Samples, *, batch_size: int = 128, robustness: bool = False, seed: int = 0
+    model: nn.Module,
+    data: Samples,
+    *,
+    batch_size: int = 128,
+    robustness: Binner | None = None,
+    seed: int = 0,
 ) -> Evaluation:
     """Evaluate a model; with `robustness` also under added noise events and lost events.
 
-    Noise is 5, 10 and 20 % of a recording's events, uniform over pixels and time; losses are 10, 25 and 50 %. Both are made on
-    the recordings, which are then binned exactly as the data set bins.
+    Noise is 5, 10 and 20 % of a recording's events, uniform over pixels and time; losses are 10, 25 and 50 %.
+    Both are made on the recordings, which `robustness` (see `corrupt.binner`) then makes into frames.
 
     Raises:
-        DataError: robustness is asked for and the data has no recordings.
+        DataError: robustness is asked for, and the data has no recordings or was binned otherwise.
     """
     found = measure(model, data, batch_size=batch_size, features=True)
     accuracy = found.accuracy()
     curves: dict[str, list[tuple[float, float]]] = {}
-    if robustness:
+    if robustness is not None:
         for kind, corrupt, levels in (("noise", add_noise, NOISE_LEVELS), ("drop", drop_events, DROP_LEVELS)):
             curves[kind] = [(0.0, accuracy)]
             for level in levels:
-                worse = corrupted(data, corrupt, level, seed)
+                worse = corrupted(data, robustness, corrupt, level, seed)
                 curves[kind].append((level, measure(model, worse, batch_size=batch_size).accuracy()))
     return Evaluation(
         samples=len(data),
@@ -154,30 +159,6 @@ def evaluate(
     )
 
 
-def corrupted(
-    data: Samples,
-    corrupt: Callable[[Recording, float, np.random.Generator], Recording],
-    level: float,
-    seed: int,
-) -> ArrayFrames:
-    """The data with every recording corrupted and binned again; row `i` draws from (seed, i), whatever the other rows are.
-
-    Raises:
-        DataError: the data has no recordings.
-    """
-    if not isinstance(data, RecordedFrames):
-        raise DataError(
-            f"{type(data).__name__} has no recordings (recording(i), frames_from(recording)), so events can be neither added "
-            "nor dropped; evaluate with robustness=False"
-        )
-    frames = np.zeros_like(data.frames)
-    for i in range(len(data)):
-        recording = corrupt(data.recording(i), level, np.random.default_rng([seed, i]))
-        if len(recording):  # a recording that lost its last event is a blank
-            frames[i] = data.frames_from(recording)
-    return ArrayFrames(frames, data.labels)
-
-
 @torch.no_grad()
 def collect_samples(
     model: nn.Module, data: Samples, count: int = 8, *, neurons: int = 64
@@ -187,8 +168,9 @@ def collect_samples(
     Samples are taken evenly over the data, neurons evenly over each layer.
 
     Shape:
-        `frames` uint8 `[S, T, 2, H, W]`, `labels` `[S]`, `logits` float32 `[S, T, K]` (of each step), `indices` `[S]`,
-        `raster_layers` names, and for the i-th of them `raster_<i>` uint8 `[T, n]`, n <= `neurons`
+        `frames` uint8 `[S, T, 2, H, W]`, `labels` `[S]`, `logits` float32 `[S, T, K]` (of each step),
+        `indices` `[S]`, `raster_layers` names, and for the i-th of them `raster_<i>` uint8 `[T, n]`, n <=
+        `neurons`
     """
     indices = _evenly(len(data), count)
     frames = np.ascontiguousarray(data.frames[indices])

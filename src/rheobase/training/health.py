@@ -77,12 +77,15 @@ def check_rates(rates: Mapping[str, float]) -> dict[str, str]:
     for name, rate in rates.items():
         if rate < DEAD:
             messages[name] = (
-                f"layer {name!r} is dead: its neurons fire in {rate:.2%} of the steps, so almost no gradient passes it. "
-                "Try a lower v_threshold, a wider surrogate, a larger tau, or a lower learning rate if it was alive before"
+                f"layer {name!r} is dead: its neurons fire in {rate:.2%} of the steps, so almost no gradient "
+                "passes it. "
+                "Try a lower v_threshold, a wider surrogate, a larger tau, or a lower learning rate if it "
+                "was alive before"
             )
         elif rate > SATURATED:
             messages[name] = (
-                f"layer {name!r} is saturated: its neurons fire in {rate:.0%} of the steps and carry little information. "
+                f"layer {name!r} is saturated: its neurons fire in {rate:.0%} of the steps and carry little "
+                "information. "
                 "Try a higher v_threshold, a smaller tau, or a lower learning rate"
             )
     return messages

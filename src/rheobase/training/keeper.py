@@ -19,7 +19,7 @@ from rheobase.training.run import METRICS, write_recipe
 
 
 class Keeper(Callback):
-    """Keeps a run folder up to date: recipe, metrics, checkpoint and TensorBoard; restores from them at the start."""
+    """Keeps recipe, metrics, checkpoint and TensorBoard of a run folder up to date; restores from them."""
 
     def __init__(self, folder: Path, recipe: Recipe, fabric: Fabric) -> None:
         self.folder, self.recipe, self.fabric = folder, recipe, fabric

@@ -1,24 +1,27 @@
 """Batches from frames held in memory: uint8 `[N, T, C, H, W]` in, float32 `[T, N, C, H, W]` out.
 
-Shuffling and augmentation depend on (seed, epoch) alone, so that a resumed run sees the batches it would have seen.
+Shuffling and augmentation depend on (seed, epoch) alone, so that a resumed run sees the batches it would have
+seen.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rheobase.events import Recording
-
 Indices = NDArray[np.int64]
 
 
 class Samples(Protocol):
-    """What training and evaluation read: frames uint8 `[N, T, C, H, W]` and labels int64 `[N]`; a `FrameSet` is one."""
+    """What training and evaluation read; a `FrameSet` is one.
+
+    Shape:
+        frames uint8 `[N, T, C, H, W]`, labels int64 `[N]`
+    """
 
     @property
     def frames(self) -> NDArray[np.uint8]:
@@ -29,17 +32,6 @@ class Samples(Protocol):
         """Class of each row of `frames`."""
 
     def __len__(self) -> int: ...
-
-
-@runtime_checkable
-class RecordedFrames(Samples, Protocol):
-    """Frames that know the recordings they were binned from, and how."""
-
-    def recording(self, index: int) -> Recording:
-        """The recording behind a row."""
-
-    def frames_from(self, recording: Recording) -> NDArray[np.uint8]:
-        """A recording binned as the rows were, `[T, 2, H, W]`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +74,8 @@ def shuffled_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one training epoch in the order that (seed, epoch) decides.
 
-    With `shift = s` all frames of a recording move together by `(dy, dx)`, each uniform in `-s..s`, zeros moving in. Of several
-    processes each takes every `world_size`-th sample of a batch of `batch_size`.
+    With `shift = s` all frames of a recording move together by `(dy, dx)`, each uniform in `-s..s`, zeros
+    moving in. Of several processes each takes every `world_size`-th sample of a batch of `batch_size`.
 
     Shape:
         frames float32 `[T, N, C, H, W]`, labels int64 `[N]`
@@ -129,7 +121,9 @@ def _batch(
 
 
 def shifted(frames: NDArray[np.uint8], moves: NDArray[Any]) -> NDArray[np.uint8]:
-    """Each recording's frames moved by its `(dy, dx)`: `out[..., y + dy, x + dx] = in[..., y, x]`, zeros moving in.
+    """Each recording's frames moved by its `(dy, dx)`, zeros moving in.
+
+        out[..., y + dy, x + dx] = in[..., y, x]
 
     Shape:
         frames `[N, T, C, H, W]`, moves `[N, 2]`

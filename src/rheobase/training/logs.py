@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,12 +10,12 @@ from rheobase.errors import CheckpointError, RecipeError
 from rheobase.files import atomic_write
 
 Metrics = dict[str, float]
-"""One epoch's numbers: `epoch`, `lr`, `seconds`, `train_loss`, `train_accuracy`, one `train_<part>` for each part of the loss,
-`validation_loss`, `validation_accuracy`, `rate` (mean firing rate of all neurons) and one `rate/<layer>` for each layer."""
+"""One epoch's numbers: `epoch`, `lr`, `seconds`, `train_loss`, `train_accuracy`, a `train_<part>` for each part of
+the loss, `validation_loss`, `validation_accuracy`, `rate` (of all neurons), a `rate/<layer>` for each layer."""
 
 
 def write_metrics(path: Path, rows: Sequence[Metrics]) -> None:
-    """Write all epochs as CSV, whole or not at all. Numbers keep every digit (`repr`), so reading gives the same floats."""
+    """Write all epochs as CSV, whole or not at all, with every digit: reading gives the same floats."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -62,13 +62,12 @@ class Scalars(Protocol):
 
 
 def tensorboard_writer(folder: Path, *, after_epoch: int = 0) -> Scalars:
-    """A TensorBoard writer whose earlier notes of epochs above `after_epoch` are hidden (a resumed run writes them again).
+    """A TensorBoard writer; notes of epochs above `after_epoch` are hidden (a resumed run repeats them).
 
     Raises:
         RecipeError: TensorBoard is not installed.
     """
-    writer: Any = _summary_writer()
-    return writer(str(folder), purge_step=after_epoch + 1 if after_epoch else None)  # type: ignore[no-any-return]
+    return _summary_writer()(str(folder), purge_step=after_epoch + 1 if after_epoch else None)
 
 
 def check_tensorboard() -> None:
@@ -80,12 +79,13 @@ def check_tensorboard() -> None:
     _summary_writer()
 
 
-def _summary_writer() -> Any:
+def _summary_writer() -> Callable[..., Any]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise RecipeError(
-            "train.tensorboard is on and TensorBoard is not installed: pip install 'rheobase[tensorboard]', or set "
+            "train.tensorboard is on and TensorBoard is not installed: pip install 'rheobase[tensorboard]', "
+            "or set "
             "train.tensorboard=false (metrics.csv holds the same numbers)"
         ) from error
     return SummaryWriter

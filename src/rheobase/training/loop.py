@@ -1,7 +1,8 @@
-"""The training loop: `train(recipe, folder)` for run folders, `fit(model, data)` for everything without files.
+"""The training loop: `train(recipe, folder)` for run folders, `fit(model, data)` for all that needs no files.
 
-Everything random in epoch `e` is drawn from streams seeded by (seed, e), so a run that was killed and resumed gives the numbers of
-one that was not. The model kept is that of the last epoch; the test part is read once, after training.
+Everything random in epoch `e` is drawn from streams seeded by (seed, e), so a run that was killed and resumed
+gives the numbers of one that was not. The model kept is that of the last epoch; the test part is read once,
+after training.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,8 +55,9 @@ def fit(
 ) -> list[Metrics]:
     """Train `model` in place, without files; returns one dictionary of metrics an epoch (see `logs.Metrics`).
 
-    Any module with `forward(x[T, N, ...]) -> logits[T, N, K]` will do; an objective that sends rates through the head takes it
-    from `model.forward_head`, or from `head`. The global random streams are seeded anew at every epoch.
+    Any module with `forward(x[T, N, ...]) -> logits[T, N, K]` will do; an objective that sends rates through
+    the head takes it from `model.forward_head`, or from `head`. The global random streams are seeded anew at
+    every epoch.
 
     Shape:
         frames of `data` uint8 `[N, T, C, H, W]`
@@ -64,7 +67,7 @@ def fit(
         DataError, RecipeError: objective, model and data do not fit each other; found before the first step.
     """
     if isinstance(data, DataSet):
-        data, validation = data.train, validation or data.validation
+        validation, data = validation or data.validation, data.train
     objective, optimiser = objective or CrossEntropy(), optimiser or OptimiserConfig()
     settings, augment = train or TrainConfig(), augment or AugmentConfig()
     head = head or getattr(model, "forward_head", None)
@@ -138,13 +141,14 @@ def train(
     evaluate: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
-    """Train as a recipe says and keep everything in a run folder, then evaluate the last epoch's model on the test part.
+    """Train as a recipe says, keep everything in a run folder, then evaluate the last epoch on the test part.
 
-    `resume` goes on from the last whole checkpoint, or starts where there is none. Works under `torchrun` too: the batch is
-    then shared out and one process writes.
+    `resume` goes on from the last whole checkpoint, or starts where there is none. Works under `torchrun`
+    too: the batch is then shared out and one process writes.
 
     Raises:
-        CheckpointError: the folder cannot be written, is not empty (without `resume`), or is of another recipe (with it).
+        CheckpointError: the folder cannot be written, is not empty (without `resume`), or is of another
+            recipe (with it).
         RecipeError, DataError: recipe and data do not fit; found before training starts.
         DivergenceError: the loss became NaN or infinite; the folder keeps the epochs before.
     """
@@ -180,10 +184,10 @@ def train(
 
 
 def make_fabric(settings: TrainConfig) -> Fabric:
-    """Lightning Fabric on whatever accelerator there is; under `torchrun` on as many processes as it started."""
+    """Lightning Fabric on whatever accelerator there is; under `torchrun` on all processes it started."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     world = int(os.environ.get("WORLD_SIZE", 1))
-    precision = "bf16-mixed" if settings.precision == "bf16" else "32-true"
+    precision: Any = "bf16-mixed" if settings.precision == "bf16" else "32-true"
     return Fabric(accelerator="auto", devices=local, num_nodes=max(world // local, 1), precision=precision)
 
 
@@ -199,7 +203,7 @@ def build_optimiser(model: nn.Module, config: OptimiserConfig) -> Optimizer:
 def rehearse(
     model: nn.Module, data: Samples, objective: Objective, head: Callable[[Tensor], Tensor] | None = None
 ) -> None:
-    """One forward pass and loss on two samples: what does not fit together is found before training starts."""
+    """One forward pass and loss on two samples, to find what does not fit together before training."""
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     was_training = model.training
     model.eval()
@@ -271,7 +275,8 @@ def _note_rates(state: State, progress: TrainingProgress) -> None:
 def _diverged(value: float, epoch: int, step: int, lr: float, settings: TrainConfig) -> str:
     tried = ' or precision "32"' if settings.precision == "bf16" else ""
     return (
-        f"the loss became {value} at epoch {epoch}, step {step} (learning rate {lr:g}). Try a lower optimiser.lr, "
+        f"the loss became {value} at epoch {epoch}, step {step} (learning rate {lr:g}). Try a lower "
+        "optimiser.lr, "
         f"optimiser.warmup_epochs{tried}; the folder of a run keeps the epochs before"
     )
 

@@ -13,8 +13,8 @@ from rheobase.training.logs import Metrics
 class TrainingProgress:
     """Shows the steps and epochs of a training run.
 
-    In a terminal: a bar over all steps of the run with loss, accuracy, mean firing rate and time to go. Where standard
-    output is no terminal: one line an epoch. Quiet: nothing.
+    In a terminal: a bar over all steps of the run with loss, accuracy, mean firing rate and time to go. Where
+    standard output is no terminal: one line an epoch. Quiet: nothing.
     """
 
     def __init__(

@@ -6,8 +6,8 @@
     optimiser: {name: sgd, lr: 0.1, schedule: cosine}
     train: {epochs: 20, batch_size: 64, seed: 0}
 
-`load_recipe(path, ["optimiser.lr=0.05", "train.seed=1"])` reads one and changes single values; an unknown key or a wrong type is
-a `RecipeError` that names file, key and the nearest known key.
+`load_recipe(path, ["optimiser.lr=0.05", "train.seed=1"])` reads one and changes single values; an unknown key
+or a wrong type is a `RecipeError` that names file, key and the nearest known key.
 """
 
 import math
@@ -34,7 +34,10 @@ Precision = Annotated[
 
 
 class ModelRecipe(Config):
-    """Which registered model to build; `neuron` (a preset's name or a full configuration) and `head` default to its paper's."""
+    """Which registered model to build.
+
+    `neuron` (a preset's name or a full configuration) and `head` default to those of the model's paper.
+    """
 
     name: str = "vgg_small"
     neuron: str | NeuronConfig | None = None
@@ -45,8 +48,8 @@ class ModelRecipe(Config):
 class OptimiserConfig(Config):
     """Optimiser and learning-rate schedule.
 
-    `momentum` is read by `sgd` alone; `weight_decay` by all (decoupled in `adamw`). With `e` the time in epochs, `w` the
-    warm-up and `E` the whole length, the rate is `lr * e/w` during the warm-up and then
+    `momentum` is read by `sgd` alone; `weight_decay` by all (decoupled in `adamw`). With `e` the time in
+    epochs, `w` the warm-up and `E` the whole length, the rate is `lr * e/w` during the warm-up and then
 
         cosine:    lr * (1 + cos(pi * (e - w)/(E - w))) / 2
         step:      lr * gamma^floor(e / step_size)
@@ -79,7 +82,7 @@ class OptimiserConfig(Config):
 
 
 class TrainConfig(Config):
-    """Length, batch, seed and arithmetic of a run. `threads`: torch threads on CPU, `None` leaves them as they are."""
+    """Length, batch, seed and arithmetic of a run; `threads` of torch, None leaves them as they are."""
 
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=1)
@@ -90,13 +93,16 @@ class TrainConfig(Config):
 
 
 class AugmentConfig(Config):
-    """Changes of the training frames. `shift`: all frames of a recording move together by up to so many pixels each way."""
+    """Changes of the training frames.
+
+    `shift`: all frames of a recording move together, by up to so many pixels each way.
+    """
 
     shift: int = Field(default=0, ge=0)
 
 
 class CompressConfig(Config):
-    """Fewer bits after training: quantise the trained model, fine-tune it for `epochs` at `lr`, and harden it.
+    """Fewer bits after training: quantise the model, fine-tune it for `epochs` at `lr`, harden it.
 
     `bits` goes to all weighted layers but the first and the last, which take `edge_bits`.
     """
@@ -125,8 +131,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Recipe of a YAML file, with `key.sub=value` overrides whose values are read as YAML.
 
     Raises:
-        RecipeError: the file cannot be read or is not YAML, a key is unknown, or a value has the wrong type or range; one
-            line that names file (or override), key, given value, and for an unknown key the nearest known one.
+        RecipeError: the file cannot be read or is not YAML, a key is unknown, or a value has the wrong type
+            or range; one line that names file (or override), key, given value, and for an unknown key the
+            nearest known one.
     """
     path = Path(path)
     try:
@@ -162,7 +169,7 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origi
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """YAML text of a recipe with every default written out; `load_recipe` reads it back to an equal recipe."""
+    """YAML text of a recipe, every default written out; `load_recipe` reads it back to an equal recipe."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 

@@ -15,7 +15,10 @@ Where = tuple[int | str, ...]
 def explain(
     error: ValidationError, model: type[BaseModel], origin: str, overrides: Mapping[tuple[str, ...], str]
 ) -> str:
-    """One line for all mistakes of a validation; `origin` names the file, `overrides` maps a key path to the override text."""
+    """One line for all mistakes of a validation.
+
+    `origin` names the file, `overrides` maps key paths to the text of their override.
+    """
     lines: list[str] = []
     problems = error.errors(include_url=False)
     for problem in problems:
@@ -51,7 +54,8 @@ def _describe(problem: Any, where: Where, holder: Any) -> str:
 def _is_other_branch(problem: Any, problems: list[Any]) -> bool:
     """Whether a union complains that the value is not of a branch the user did not mean.
 
-    A dictionary given for `str | NeuronConfig` is no wrong string, and a number is as wrong for one branch as for the other.
+    A dictionary given for `str | NeuronConfig` is no wrong string, and a number is as wrong for one branch as
+    for the other.
     """
     *parent, _ = problem["loc"]
     siblings = [p for p in problems if p is not problem and list(p["loc"][: len(parent)]) == parent]
@@ -61,7 +65,7 @@ def _is_other_branch(problem: Any, problems: list[Any]) -> bool:
 
 
 def _resolve(location: Where, model: Any) -> tuple[Where, Any]:
-    """Key path as the user writes it (without pydantic's branch names), and the type that holds the last key."""
+    """Key path as the user writes it, without pydantic's branch names, and the type that holds its end."""
     path: list[int | str] = []
     holder, options = model, [model]
     for part in location:
@@ -103,7 +107,7 @@ def _branches(annotation: Any) -> list[Any]:
 
 
 def _is_named(kind: Any, part: int | str) -> bool:
-    """Whether pydantic calls the branch `kind` of a union `part`: its class name, or the value of a `Literal` tag."""
+    """Whether pydantic calls the branch `kind` of a union `part`: a class name, or a `Literal` tag."""
     tags = [get_args(annotation) for annotation in _fields(kind).values()]
     return getattr(kind, "__name__", None) == part or any(part in values for values in tags)
 

@@ -20,6 +20,7 @@ from rheobase.errors import CheckpointError
 from rheobase.files import atomic_write, atomic_write_json
 from rheobase.models import SpikingModel, create_model
 from rheobase.training.checkpoint import POINTER, has_checkpoint, load_checkpoint, load_model_tensors
+from rheobase.training.corrupt import binner
 from rheobase.training.evaluate import Evaluation, collect_samples, evaluate, save_arrays
 from rheobase.training.logs import Metrics, read_metrics
 from rheobase.training.recipe import Recipe, dump_recipe, load_recipe
@@ -89,10 +90,11 @@ class Run:
         data: DataSet | None = None,
         model: SpikingModel | None = None,
     ) -> Evaluation:
-        """Evaluate on the test part and write `evaluation.json`, and `samples.npz` with that many recordings."""
+        """Evaluate on the test part; write `evaluation.json`, and `samples.npz` with that many recordings."""
         data = data or self.dataset()
         model = model or self.model(data)
-        found = evaluate(model, data.test, batch_size=self.recipe.train.batch_size, robustness=robustness)
+        bins = binner(self.recipe.data) if robustness else None
+        found = evaluate(model, data.test, batch_size=self.recipe.train.batch_size, robustness=bins)
         atomic_write_json(
             self.folder / EVALUATION, {**found.to_json(), "part": "test", "split_hash": data.split_hash}
         )
@@ -131,11 +133,11 @@ def build_model(recipe: Recipe, data: DataSet) -> SpikingModel:
 
 
 def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Make sure, before any work is done, that a run can be written to `folder`; makes it if it does not exist.
+    """Make sure, before any work is done, that a run can be written to `folder`; make it if need be.
 
     Raises:
-        CheckpointError: it cannot be written; it holds something and `resume` is off; with `resume`, it holds something that
-            is no run, or a run of another recipe (the message names the keys that differ).
+        CheckpointError: it cannot be written; it holds something and `resume` is off; with `resume`, it holds
+            something that is no run, or a run of another recipe (the message names the keys that differ).
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -269,7 +271,7 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
