@@ -66,7 +66,7 @@ def _sections(data: ReportData) -> dict[str, Any]:
         "program": _program(data) if program else None,
         "training": _training(arms),
         "activity": _activity(arms),
-        "confusion": matrix(shipped.confusion, data.classes) if shipped.confusion else None,
+        "confusion": _confusion(data) if shipped.confusion else None,
         "robustness": _robustness(arms),
         "rasters": rasters(data),
         "recordings": recordings(data),
@@ -126,6 +126,11 @@ def _program(data: ReportData) -> list[Panel]:
         panels.append(Panel("Bytes by layer", bars.memory_by_layer(layers)))
         panels.append(Panel("Operations per sample by layer", bars.work_by_layer(layers)))
     return panels
+
+
+def _confusion(data: ReportData) -> Panel:
+    wide, narrow = (matrix(data.shipped.confusion, data.classes, room) for room in (560, PHONE))
+    return Panel("Decisions by label", wide, narrow)
 
 
 def _training(arms: list[Arm]) -> list[Panel]:

@@ -7,26 +7,25 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from rheobase.report.figures.canvas import add_axes, draw
+from rheobase.report.figures.canvas import PHONE, add_axes, draw
 from rheobase.report.numbers import shorten
 from rheobase.report.palette import LIGHT, PIXEL_OFF, PIXEL_ON
 
-WIDTH = 560
 _NAMED = 24  # classes up to which cells carry counts and axes carry names
 _TEXT = 6.6
 
 
-def matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
-    """Rows are labels, columns decisions; up to 24 classes every cell is written out."""
+def matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str], room: float) -> Markup:
+    """Rows are labels, columns decisions, at most `room` wide; up to 24 classes every cell is written out."""
     counts = np.asarray(confusion, dtype=float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     strength = np.where(counts > 0, 0.10 + 0.90 * np.sqrt(share), 0.0)
     K = len(counts)
     named = K <= _NAMED
-    short = [shorten(name, 20) for name in classes]
+    short = [shorten(name, 20 if room > PHONE else 14) for name in classes]
     left = (_TEXT * max(map(len, short)) + 36) if named else 64.0
     below = (0.72 * _TEXT * max(map(len, short)) + 50) if named else 56.0
-    side = min(WIDTH - left - 8, 72 * K) if named else WIDTH - left - 8
+    side = min(room - left - 8, 72 * K) if named else room - left - 8
     width, height = left + side + 8, 8 + side + below
 
     def paint(figure: Figure) -> None:
@@ -45,7 +44,7 @@ def matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup
         axes.set_xlabel("decision", labelpad=8)
         axes.set_ylabel("label", labelpad=8)
 
-    return draw("confusion", width, height, f"Confusion matrix of {K} classes", paint)
+    return draw(f"confusion-{room:g}", width, height, f"Confusion matrix of {K} classes", paint)
 
 
 def _cells(figure: Figure, counts: np.ndarray, strength: np.ndarray, cell: float) -> None:
