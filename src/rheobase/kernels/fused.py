@@ -15,7 +15,7 @@ from rheobase.native import CompilerError, compile_shared
 SOURCE = Path(__file__).with_name("scan.c")
 # No contraction: leak * v + x must round twice, as torch's does, or spikes at the threshold differ.
 FLAGS = (
-    "-std=c11",
+    "-std=gnu11",
     "-O3",
     "-march=native",
     "-ffp-contract=off",
@@ -25,7 +25,7 @@ FLAGS = (
     "-pthread",
 )
 DTYPES = (torch.float32, torch.bfloat16)
-SERIAL = 1 << 16  # elements below which a second thread costs more than it brings
+GRAIN = 1 << 19  # elements worth one more thread
 CODES = {name: code for code, name in enumerate(SURROGATES)}
 
 
@@ -99,7 +99,7 @@ def _call(
     if channels > 1:
         leak, threshold = leak.expand(channels).contiguous(), threshold.expand(channels).contiguous()
     n = source.numel() // source.shape[0]
-    threads = torch.get_num_threads() if source.numel() > SERIAL else 1
+    threads = max(1, min(torch.get_num_threads(), source.numel() // GRAIN))
     sums = torch.zeros(threads, 2, channels, dtype=torch.float64) if want_sums else None
     scan = _Scan(
         source.data_ptr(),

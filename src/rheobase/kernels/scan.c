@@ -14,12 +14,16 @@
 #ifdef __SSE2__
 #include <immintrin.h>
 #endif
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 #define ALIGN 64
 #define FORWARD_BLOCK 1024         /* elements; five rows of it fit a first-level cache */
 #define SCRATCH_FLOATS 32768       /* membranes of a backward block, T * block */
 #define STREAM_BYTES (8L << 20)    /* results of this size leave the cache anyhow: write around it */
+#define HUGE_PAGE (2L << 20)
 #define MAX_THREADS 256
 
 enum { RECTANGULAR, TRIANGULAR, SIGMOID, ATAN, PIECEWISE_QUADRATIC };
@@ -271,12 +275,24 @@ static void *backward_part(void *argument) {
     return NULL;
 }
 
+/* Ask for huge pages under a large fresh result: its page faults cost more than the scan. A hint; it may fail. */
+static void hint_huge_pages(void *start, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    const uintptr_t page = HUGE_PAGE, first = ((uintptr_t)start + page - 1) / page * page;
+    const uintptr_t last = ((uintptr_t)start + (uintptr_t)bytes) / page * page;
+    if (last > first) (void)madvise((void *)first, last - first, MADV_HUGEPAGE);
+#else
+    (void)start, (void)bytes;
+#endif
+}
+
 /* Split the blocks over threads; the caller's thread takes the first part. Returns 0, or 1 when out of memory. */
 static int run(const Scan *k, int64_t block, int64_t threads, void *(*work)(void *)) {
     Part parts[MAX_THREADS];
     pthread_t ids[MAX_THREADS];
     int started[MAX_THREADS] = {0}, failed = 0;
     const int64_t blocks = (k->n + block - 1) / block;
+    hint_huge_pages(k->out, k->T * k->n * (k->bf16 ? 2 : 4));
     if (threads > blocks) threads = blocks;
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     for (int64_t p = 0; p < threads; p++) {

@@ -1,0 +1,211 @@
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scan_cases import OPTIONS, PLAIN, gradients, needs_compiler
+
+from rheobase.errors import RheobaseError
+from rheobase.kernels import Atan, Rectangular, Sigmoid, fused, neuron_scan, scan, scan_reference
+from rheobase.native import CompilerError, compiler
+
+pytestmark = needs_compiler
+library = fused.library() if compiler() else None
+FORWARD = library.scan_forward_block() if library else 1024
+
+
+def backward_block(steps):
+    return library.scan_backward_block(steps) if library else 64
+
+
+def agree(x, leak, threshold, options, seed=0, close=None):
+    """Fused against reference: the same spikes, close gradients, none silently zero."""
+    close = close or {"rtol": 1e-4, "atol": 1e-5}
+    grad = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x.dtype)
+    ours = gradients(neuron_scan, x, leak, threshold, grad, options)
+    theirs = gradients(scan_reference, x, leak, threshold, grad, options)
+    assert torch.equal(ours[0], theirs[0])
+    assert ours[1].dtype == x.dtype
+    torch.testing.assert_close(ours[1], theirs[1], **close)
+    for mine, other in zip(ours[2:], theirs[2:], strict=True):  # sums over many elements, of both signs
+        scale = max(1.0, float(theirs[1].float().abs().sum()) / max(1, other.numel()))
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-6 * scale)
+    return ours
+
+
+def drive(*shape, seed=0):
+    """Multiples of 1/8, so that with leak 1/2 and threshold 1 many membranes tie with the threshold."""
+    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 8 + 2).round() / 8
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_all_options(options):
+    x = drive(6, 2, 3, 5, 7)
+    ours = agree(x, torch.tensor(0.5), torch.tensor(1.0), options)
+    assert 0 < ours[0].mean() < 1
+    per_channel = torch.tensor([0.3, 0.5, 1.0]), torch.tensor([1.0, 0.75, 0.4])
+    assert all(value.abs().sum() > 0 for value in (*ours, *agree(x, *per_channel, options)))
+    agree(x, torch.tensor(0.5), per_channel[1], options)
+    agree(x, per_channel[0], torch.tensor(1.0), options)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 40, 1000])
+@pytest.mark.parametrize("off", [-1, 0, 1])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_block_boundaries(steps, off, blocks):
+    for block in {FORWARD, backward_block(steps)} if steps < 1000 else {backward_block(steps)}:
+        agree(drive(steps, blocks * block + off), torch.tensor(0.5), torch.tensor(1.0), PLAIN)
+
+
+def test_channels_that_cross_blocks():
+    for inner in (FORWARD // 2 + 1, FORWARD, FORWARD + 1):
+        options = PLAIN | {"v_reset": 0.0}
+        agree(drive(2, 2, 3, inner), torch.tensor([0.3, 0.5, 0.9]), torch.tensor([1.0, 0.5, 0.75]), options)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(1, 9)] * 3, *[st.integers(1, 40)] * 2),
+    leak=st.floats(-0.5, 1.0),
+    threshold=st.floats(0.125, 2.0),
+    v_reset=st.sampled_from([None, 0.0, 0.25]),
+    detach=st.booleans(),
+    strict=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_any_shape_and_numbers(shape, leak, threshold, v_reset, detach, strict, seed):
+    options = {"surrogate": Atan(), "v_reset": v_reset, "detach_reset": detach, "strict": strict}
+    agree(drive(*shape, seed=seed), torch.tensor(leak), torch.tensor(threshold), options, seed)
+
+
+def test_threads_share_the_blocks():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        x = drive(2, 1, 2, fused.GRAIN + 77)  # three threads' worth
+        ours = agree(x, torch.tensor([0.5, 0.25]), torch.tensor([1.0, 0.5]), PLAIN)
+        torch.set_num_threads(1)
+        alone = agree(x, torch.tensor([0.5, 0.25]), torch.tensor([1.0, 0.5]), PLAIN)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(ours[0], alone[0]) and torch.equal(ours[1], alone[1])
+
+
+LAYOUTS = {
+    "channels_last": lambda: drive(4 * 2, 3, 5, 6).to(memory_format=torch.channels_last).view(4, 2, 3, 5, 6),
+    "time_inside": lambda: drive(2, 4, 3, 5, 6).transpose(0, 1),
+    "time_last": lambda: drive(2, 3, 5, 6, 4).permute(4, 0, 1, 2, 3),
+    "every_second": lambda: drive(4, 2, 3, 5, 12)[..., ::2],
+    "expanded": lambda: drive(1, 2, 3, 5, 6).expand(4, 2, 3, 5, 6),
+    "batch_inside": lambda: drive(4, 3, 5, 6, 2).permute(0, 4, 1, 2, 3),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(layout):
+    x = LAYOUTS[layout]()
+    assert not x.is_contiguous()
+    leak, threshold = torch.tensor([0.3, 0.5, 0.9]), torch.tensor([1.0, 0.5, 0.75])
+    spikes = agree(x, leak, threshold, PLAIN)[0]
+    assert torch.equal(spikes, scan_reference(x.contiguous(), leak, threshold, **PLAIN))
+
+
+def test_channels_last_stays_channels_last():
+    x = LAYOUTS["channels_last"]().requires_grad_()
+    spikes = neuron_scan(x, 0.5, 1.0, **PLAIN)
+    (grad,) = torch.autograd.grad(spikes.mean(0).sum(), x)  # upstream gradient expanded along time
+    assert spikes.stride() == grad.stride() == x.stride()
+
+
+def test_bfloat16():
+    x = drive(4, 2, 3, 33).to(torch.bfloat16)
+    leak, threshold = torch.tensor([0.3, 0.5, 0.9]), torch.tensor([1.0, 0.5, 0.75])
+    assert agree(x, leak, threshold, PLAIN, close={"rtol": 1e-2, "atol": 1e-6})[0].dtype == torch.bfloat16
+
+
+def test_nan_is_not_hidden():
+    x = torch.tensor([[float("nan")], [1.0]], requires_grad=True)
+    for scan_ in (neuron_scan, scan_reference):
+        (grad,) = torch.autograd.grad(scan_(x, 0.5, 1.0, **PLAIN).sum(), x)
+        assert grad.isnan().all()
+
+
+def test_empty_batch_and_float64():
+    assert neuron_scan(torch.zeros(4, 0, 3), torch.ones(3), 1.0, **PLAIN).shape == (4, 0, 3)
+    x = drive(4, 5).double()
+    assert torch.equal(neuron_scan(x, 0.5, 1.0, **PLAIN), scan_reference(x, 0.5, 1.0, **PLAIN))
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_operator_contract(per_channel):
+    leak, threshold = (torch.full((3,) * per_channel, value, requires_grad=True) for value in (0.5, 1.0))
+    x = drive(4, 2, 3, 5).requires_grad_()
+    torch.library.opcheck(fused.fused_scan, (x, leak, threshold, None, False, False, "sigmoid", 4.0))
+    bare = [value.detach() for value in (x, x, leak, threshold)]
+    for want in (False, True):
+        torch.library.opcheck(fused.fused_scan_backward, (*bare, 0.0, True, True, "atan", 2.0, want))
+
+
+def test_compiles_without_a_graph_break():
+    x = drive(3, 2, 4).requires_grad_()
+    leak = torch.tensor(0.5, requires_grad=True)
+
+    def loss(x, leak):
+        return (neuron_scan(x * 1.5, leak, 1.0, **PLAIN) * x).sum()
+
+    found = torch.autograd.grad(torch.compile(loss, backend="aot_eager", fullgraph=True)(x, leak), (x, leak))
+    for ours, theirs in zip(found, torch.autograd.grad(loss(x, leak), (x, leak)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_variable_chooses_the_reference(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the fused kernel was called")
+
+    monkeypatch.setattr(fused, "fused_scan", refuse)
+    monkeypatch.setenv(scan.VARIABLE, "reference")
+    neuron_scan(drive(2, 3), 0.5, 1.0, **PLAIN)
+    monkeypatch.setenv(scan.VARIABLE, "refernce")
+    with pytest.raises(RheobaseError, match="did you mean 'reference'"):
+        neuron_scan(drive(2, 3), 0.5, 1.0, **PLAIN)
+
+
+def test_without_a_compiler_one_warning(monkeypatch):
+    def missing(*_):
+        raise CompilerError("no C compiler found")
+
+    monkeypatch.delenv(scan.VARIABLE, raising=False)
+    monkeypatch.setattr(fused, "compile_shared", missing)
+    fused.library.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="falls back to plain torch.*no C compiler"):
+            first = neuron_scan(drive(2, 3), 0.5, 1.0, **PLAIN)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert torch.equal(first, neuron_scan(drive(2, 3), 0.5, 1.0, **PLAIN))
+    finally:
+        fused.library.cache_clear()
+
+
+def test_fork_keeps_working():
+    """A process forked after a threaded scan can scan too (data loaders do)."""
+    code = (
+        "import os, torch; from rheobase.kernels import Rectangular, neuron_scan\n"
+        "run = lambda: neuron_scan(torch.ones(2, 1 << 20), 0.5, 1.0, v_reset=None, detach_reset=True,"
+        " strict=False, surrogate=Rectangular())\n"
+        "run(); child = os.fork()\n"
+        "if child == 0: torch.set_num_threads(1); os._exit(0 if run().shape[0] == 2 else 1)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "2"}
+    )
+
+
+def test_surrogate_shape_reaches_the_kernel():
+    for kind in (Rectangular(width=0.5), Sigmoid(alpha=1.0), Atan(alpha=5.0)):
+        agree(drive(4, 50), torch.tensor(0.5), torch.tensor(1.0), PLAIN | {"surrogate": kind})
