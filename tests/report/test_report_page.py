@@ -170,6 +170,14 @@ def test_a_bare_report_is_a_page() -> None:
     assert page.count("<svg") == 0
 
 
+def test_one_step_has_no_early_decision() -> None:
+    arms = [Arm("a", accuracy=0.8, accuracy_at=[0.8]), Arm("b", accuracy=0.9, accuracy_at=[0.9])]
+    page = render(ReportData("t", arms=arms))
+    assert "After one step b reads 90.0% and a 80.0% (+10.0 points)." in page
+    assert "Early" not in page
+    assert re.search(r"<text[^>]*>1</text>", page) and not re.search(r"<text[^>]*>0\.6</text>", page)
+
+
 def test_three_arms_each_have_a_colour() -> None:
     data = example()
     third = replace(data.arms[1], name="ablation")
@@ -183,7 +191,7 @@ def test_unequal_program_is_called_out() -> None:
     assert data.program is not None
     page = render(replace(data, program=replace(data.program, equal=399)))
     assert 'class="value wrong">399 / 400' in page
-    assert "1 differ: do not ship" in page
+    assert "1 not equal: do not ship" in page
 
 
 def test_write_report_replaces_the_file_whole(tmp_path: Path, page: str) -> None:

@@ -53,14 +53,14 @@ def _equal_tile(program: ProgramFacts) -> Tile:
             "Samples equal to the model", value, "the program gave the model's integers every time", "right"
         )
     missed = whole(program.samples - program.equal)
-    return Tile("Samples equal to the model", value, f"{missed} differ: do not ship this program", "wrong")
+    return Tile("Samples equal to the model", value, f"{missed} not equal: do not ship this program", "wrong")
 
 
 def _early_tile(data: ReportData) -> Tile:
     arm, base = data.shipped, data.baseline
-    if not arm.accuracy_at:
-        return Tile("Early decision", NA)
     steps = len(arm.accuracy_at)
+    if steps < 2:
+        return Tile("Early decision", NA)
     if arm is base or not base.accuracy_at:
         return Tile("Accuracy after one step", percent(arm.accuracy_at[0]), f"of {steps}; {arm.name}")
     gain = points(arm.accuracy_at[0] - base.accuracy_at[0])
@@ -76,10 +76,9 @@ def anytime(data: ReportData) -> str:
     steps = len(arm.accuracy_at)
     if arm is base or not (steps and base.accuracy_at):
         only = arm if steps else base
-        return (
-            f"{only.name} reads {percent(only.accuracy_at[0])} after one step and "
-            f"{percent(only.accuracy_at[-1])} after all {len(only.accuracy_at)}."
-        )
+        steps = len(only.accuracy_at)
+        end = f" and {percent(only.accuracy_at[-1])} after all {steps}" if steps > 1 else ""
+        return f"{only.name} reads {percent(only.accuracy_at[0])} after one step{end}."
     sentence = (
         f"After one step {arm.name} reads {percent(arm.accuracy_at[0])} and {base.name} "
         f"{percent(base.accuracy_at[0])} ({points(arm.accuracy_at[0] - base.accuracy_at[0])} points)"
@@ -134,7 +133,7 @@ def activity(arms: Sequence[Arm]) -> str:
 def robustness(arms: Sequence[Arm], kind: str) -> str:
     """Accuracy at the hardest level."""
     ends = [(arm.name, max(arm.robustness[kind])) for arm in arms if arm.robustness.get(kind)]
-    return "; ".join(f"{name} {percent(accuracy)} at {level:g}" for name, (level, accuracy) in ends)
+    return "Hardest level: " + ", ".join(f"{name} {percent(acc)} at {level:g}" for name, (level, acc) in ends)
 
 
 def confusion(arm: Arm) -> str:

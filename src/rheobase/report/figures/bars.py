@@ -79,7 +79,7 @@ def rates(arms: Sequence[Arm]) -> Markup:
                 color=arm_colour(index),
                 markeredgecolor=LIGHT["page"],
                 markeredgewidth=1.2,
-                zorder=3 + index,
+                zorder=9 if index == 1 else 3,
             )
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(5))

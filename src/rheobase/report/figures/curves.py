@@ -28,6 +28,7 @@ def accuracy_over_time(arms: Sequence[Arm], width: float, height: float, *, chan
     def paint(figure: Figure) -> None:
         axes = add_axes(figure, left=44, right=16, top=14, bottom=46)
         steps = max(len(arm.accuracy_at) for arm in arms)
+        every = math.ceil(steps * 44 / width)
         values = [v for arm in arms for v in arm.accuracy_at if math.isfinite(v)]
         low, high = min(values), max(values)
         span = max(high - low, 0.02)
@@ -39,29 +40,30 @@ def accuracy_over_time(arms: Sequence[Arm], width: float, height: float, *, chan
                 "chance", (steps + 0.4, chance), (-2, 5), textcoords="offset points", ha="right", size=11
             )
         if len(arms) > 1:
-            _gains(axes, arms[0], arms[1], every=math.ceil(steps * 44 / width))
+            _gains(axes, arms, every)
         for index, arm in enumerate(arms):
             k = range(1, len(arm.accuracy_at) + 1)
-            _line(axes, index, "-", k, arm.accuracy_at, markersize=8, zorder=3 + index)
+            _line(axes, index, "-", k, arm.accuracy_at, markersize=8, zorder=_layer(index))
         _percent_axis(axes)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(steps, int(width / 44))))
+        axes.set_xticks(range(1, steps + 1, every))
         axes.set_xlabel("timesteps read, k", labelpad=8)
 
     label = "Accuracy against the number of timesteps read, for " + ", ".join(arm.name for arm in arms)
     return draw(f"accuracy-{width:g}", width, height, label, paint)
 
 
-def _gains(axes: Axes, baseline: Arm, other: Arm, every: int) -> None:
-    for k, (a, b) in enumerate(zip(baseline.accuracy_at, other.accuracy_at, strict=False), start=1):
+def _gains(axes: Axes, arms: Sequence[Arm], every: int) -> None:
+    for k, (a, b) in enumerate(zip(arms[0].accuracy_at, arms[1].accuracy_at, strict=False), start=1):
         if not (math.isfinite(a) and math.isfinite(b)):
             continue
         axes.plot(
             [k, k], [a, b], color=LIGHT["arm-1"], linewidth=7, alpha=0.18, solid_capstyle="butt", zorder=2
         )
         if (k - 1) % every == 0:
+            top = max(arm.accuracy_at[k - 1] for arm in arms if _known(arm.accuracy_at, k - 1))
             axes.annotate(
                 points(b - a),
-                (k, max(a, b)),
+                (k, top),
                 (0, 11),
                 textcoords="offset points",
                 ha="center",
@@ -86,7 +88,7 @@ def training(arms: Sequence[Arm], quantity: str) -> Markup | None:
     def paint(figure: Figure) -> None:
         axes = add_axes(figure, left=46, right=12)
         for index, style, x, y in lines:
-            _line(axes, index, style, x, y, marker="o" if len(x) == 1 else "", zorder=3 + index)
+            _line(axes, index, style, x, y, marker="o" if len(x) == 1 else "", zorder=_layer(index))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         axes.margins(x=0.01)
         axes.set_xlabel("epoch", labelpad=8)
@@ -106,13 +108,24 @@ def robustness(arms: Sequence[Arm], kind: str) -> Markup:
         axes = add_axes(figure, left=46, right=12)
         for index, arm in enumerate(arms):
             curve = sorted(arm.robustness.get(kind, []))
-            _line(axes, index, "-", [level for level, _ in curve], [a for _, a in curve], zorder=3 + index)
+            _line(
+                axes, index, "-", [level for level, _ in curve], [a for _, a in curve], zorder=_layer(index)
+            )
         axes.margins(x=0.03)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.set_xlabel("level", labelpad=8)
         _percent_axis(axes)
 
     return draw(f"robustness-{kind}", PANEL, 280, f"Accuracy against {kind} level", paint)
+
+
+def _known(values: Sequence[float], index: int) -> bool:
+    return index < len(values) and math.isfinite(values[index])
+
+
+def _layer(index: int) -> int:
+    """The shipped arm is drawn over the others."""
+    return 9 if index == 1 else 3 + index % 5
 
 
 def _line(
