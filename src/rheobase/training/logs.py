@@ -10,8 +10,8 @@ from rheobase.errors import CheckpointError, RecipeError
 from rheobase.files import atomic_write
 
 Metrics = dict[str, float]
-"""One epoch's numbers: `epoch`, `lr`, `seconds`, `train_loss`, `train_accuracy`, a `train_<part>` for each part of
-the loss, `validation_loss`, `validation_accuracy`, `rate` (of all neurons), a `rate/<layer>` for each layer."""
+"""One epoch's numbers: `epoch`, `lr`, `seconds`, `train_loss`, `train_accuracy`, `train_<part>` of the loss,
+`validation_loss`, `validation_accuracy`, `rate` (of all neurons), `rate/<layer>` for each layer."""
 
 
 def write_metrics(path: Path, rows: Sequence[Metrics]) -> None:

@@ -1,6 +1,7 @@
 """Turn pydantic's validation errors into one line: where, which key, what was given, what was expected."""
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -61,7 +62,9 @@ def _is_other_branch(problem: Any, problems: list[Any]) -> bool:
     siblings = [p for p in problems if p is not problem and list(p["loc"][: len(parent)]) == parent]
     if problem["type"] == "string_type" and isinstance(problem["input"], dict):
         return bool(siblings)
-    return problem["type"] == "dataclass_type" and any(p["input"] is problem["input"] for p in siblings)
+    return problem["type"] in ("dataclass_type", "model_type") and any(
+        p["input"] is problem["input"] for p in siblings
+    )
 
 
 def _resolve(location: Where, model: Any) -> tuple[Where, Any]:
@@ -108,6 +111,10 @@ def _branches(annotation: Any) -> list[Any]:
 
 def _is_named(kind: Any, part: int | str) -> bool:
     """Whether pydantic calls the branch `kind` of a union `part`: a class name, or a `Literal` tag."""
+    if wrapped := re.fullmatch(
+        r"function-\w+\[.*, (\w+)\]", str(part)
+    ):  # a branch with a validator of its own
+        part = wrapped[1]
     tags = [get_args(annotation) for annotation in _fields(kind).values()]
     return getattr(kind, "__name__", None) == part or any(part in values for values in tags)
 

@@ -1,0 +1,73 @@
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rheobase.training import ArrayFrames, batches, shuffled_batches
+from rheobase.training.loader import shifted, steps_per_epoch
+
+
+def numbered(count):
+    """Sample i holds the value i everywhere."""
+    frames = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None, None], (count, 3, 2, 4, 5))
+    return ArrayFrames(np.ascontiguousarray(frames), np.arange(count))
+
+
+def test_in_order_time_first():
+    (first, labels), (last, rest) = batches(numbered(5), 4)
+    assert first.shape == (3, 4, 2, 4, 5)
+    assert first.dtype == torch.float32
+    assert first.is_contiguous()
+    assert first[2, :, 1, 3, 4].tolist() == [0, 1, 2, 3] == labels.tolist()
+    assert last.shape[1] == 1
+    assert rest.tolist() == [4]
+
+
+def order(count=11, **options):
+    return [label for _, y in shuffled_batches(numbered(count), 4, **options) for label in y.tolist()]
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    assert order(seed=1, epoch=2) == order(seed=1, epoch=2)
+    assert order(seed=1, epoch=2) != order(seed=1, epoch=3) != order(seed=2, epoch=2)
+    assert sorted(order(seed=1, epoch=2)) == list(range(11))
+
+
+def test_processes_share_a_batch():
+    one, two = (order(12, seed=0, epoch=0, rank=rank, world_size=2) for rank in (0, 1))
+    assert [label for pair in zip(one, two, strict=True) for label in pair] == order(12, seed=0, epoch=0)
+    assert len(order(11, seed=0, epoch=0, world_size=2)) == 4  # the last 3 are too few for two
+
+
+def test_labels_stay_with_their_frames():
+    for frames, labels in shuffled_batches(numbered(11), 4, seed=0, epoch=0, shift=0):
+        assert torch.equal(frames[0, :, 0, 0, 0].long(), labels)
+
+
+@given(st.integers(1, 40), st.integers(1, 12))
+def test_a_last_batch_of_one_is_left_out(samples, batch):
+    sizes = [len(y) for _, y in shuffled_batches(numbered(samples), batch, seed=0, epoch=0)]
+    assert len(sizes) == steps_per_epoch(samples, batch)
+    left_out = samples - sum(sizes)
+    assert left_out == (1 if samples % batch == 1 and batch > 1 and samples > 1 else 0)
+
+
+def test_shift_by_hand():
+    frame = np.array([[1, 2], [3, 4]], np.uint8)
+    moved = shifted(np.stack([frame, frame, frame])[:, None, None], np.array([[1, 0], [0, -1], [2, 0]]))
+    assert moved[:, 0, 0].tolist() == [[[0, 0], [1, 2]], [[2, 0], [4, 0]], [[0, 0], [0, 0]]]
+
+
+def test_shift_moves_all_frames_of_a_recording_together():
+    frames = np.zeros((6, 3, 2, 9, 9), np.uint8)
+    frames[..., 4, 4] = 7
+    data = ArrayFrames(frames, np.arange(6))
+    places = set()
+    for x, _ in shuffled_batches(data, 6, seed=0, epoch=0, shift=2):
+        for sample in x.transpose(0, 1):
+            where = sample.nonzero()[:, 2:].unique(dim=0)
+            assert len(where) == 1
+            assert sample.sum() == 7 * 6
+            places.add(tuple(where[0].tolist()))
+    assert len(places) > 2
+    assert all(2 <= y <= 6 and 2 <= x <= 6 for y, x in places)
