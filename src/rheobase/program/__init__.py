@@ -1,14 +1,19 @@
 """Integer programs: the ops, their reference, ranges, file format, C99 generator, runner and verification."""
 
 from rheobase.program import ranges, reference
+from rheobase.program.c99 import write_c
 from rheobase.program.ir import Program
 from rheobase.program.ops import OPS, Conv2d, Flatten, Linear, Neuron, Op, Readout, SumPool
 from rheobase.program.reference import Trace
+from rheobase.program.runner import CompiledProgram
+from rheobase.program.sizes import Sizes, measure
 from rheobase.program.storage import load, save
+from rheobase.program.verify import Verification, verify
 from rheobase.program.weight import Weight
 
 __all__ = [
     "OPS",
+    "CompiledProgram",
     "Conv2d",
     "Flatten",
     "Linear",
@@ -16,11 +21,16 @@ __all__ = [
     "Op",
     "Program",
     "Readout",
+    "Sizes",
     "SumPool",
     "Trace",
+    "Verification",
     "Weight",
     "load",
+    "measure",
     "ranges",
     "reference",
     "save",
+    "verify",
+    "write_c",
 ]

@@ -2,12 +2,15 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
+
+if TYPE_CHECKING:
+    from rheobase.program.c99.emitter import Emitter
 
 Shape = tuple[int, ...]
 Kind = Literal["events", "current", "logits"]  # spikes and counts >= 0; signed sums; the end of the chain
@@ -54,6 +57,10 @@ class Op(ABC):
         Raises:
             ProgramError: a value does not fit the widest type a program has.
         """
+
+    @abstractmethod
+    def emit(self, emitter: "Emitter") -> None:
+        """Write the op's C: read `emitter.value`, leave the result there."""
 
 
 def whole(value: object, what: str, low: int, high: int) -> int:

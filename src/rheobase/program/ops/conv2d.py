@@ -1,7 +1,7 @@
 """Convolution of spikes or counts with integer weights."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from rheobase.errors import ProgramError
 from rheobase.program.ops.base import Bounds, Kind, Op, Shape, accumulator, exact_float, whole
 from rheobase.program.weight import Weight
+
+if TYPE_CHECKING:
+    from rheobase.program.c99.emitter import Emitter
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,23 @@ class Conv2d(Op):
         return weighted_bounds(
             reach[0].min(axis=(1, 2)), reach[1].max(axis=(1, 2)), self.weight, self.shift, incoming
         )
+
+    def emit(self, emitter: "Emitter") -> None:
+        """Scatter: every event adds packed weight rows to the accumulator."""
+        x = emitter.value
+        out, height, width = emitter.shape
+        row, parameters = emitter.row_kernel(emitter.storage, self.weight.bits)
+        emitter.kernel("conv2d_shape", "conv2d_shape")
+        name = row.replace("add_row", f"conv2d_{emitter.tag(x.ctype)}")
+        kernel = emitter.kernel("conv2d", name, **parameters, **{"in": x.ctype})
+        weights = emitter.constant("weights", self.weight.packed())
+        kh, kw = self.weight.shape[2:]
+        sizes = [*x.shape, *x.strides(), out, height, width, kh, kw, self.stride, self.padding]
+        numbers = ", ".join(map(str, [*sizes, self.weight.step, self.weight.offset]))
+        emitter.constants.append(f"static const conv2d_shape shape{emitter.index} = {{{numbers}}};")
+        sums = emitter.accumulate(out * height * width)
+        emitter.line(f"{kernel}({x.expression}, {sums}, {weights}, &shape{emitter.index});")
+        emitter.give(sums, shift=self.shift)
 
 
 def convolve(

@@ -1,14 +1,17 @@
 """Feature maps to one vector."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
 from rheobase.program.ops.base import Bounds, Kind, Op, Shape
+
+if TYPE_CHECKING:
+    from rheobase.program.c99.emitter import Emitter
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,3 +40,7 @@ class Flatten(Op):
         """Each channel's range at each of its places."""
         spread = [np.repeat(ends, shape[1] * shape[2]) for ends in (incoming.low, incoming.high)]
         return Bounds(spread[0], spread[1], incoming.widest, incoming.storage)
+
+    def emit(self, emitter: "Emitter") -> None:
+        """Moves nothing: the Linear that follows has its rows in the order of the map."""
+        emitter.value = replace(emitter.value, shape=emitter.shape, map_shape=emitter.value.shape)

@@ -1,7 +1,7 @@
 """Fully connected layer on spikes or counts with integer weights."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from rheobase.errors import ProgramError
 from rheobase.program.ops.base import Bounds, Kind, Op, Shape, exact_float, whole
 from rheobase.program.ops.conv2d import weighted_bounds
 from rheobase.program.weight import Weight
+
+if TYPE_CHECKING:
+    from rheobase.program.c99.emitter import Emitter
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,3 +56,26 @@ class Linear(Op):
         values = self.weight.values()
         low, high = np.minimum(values, 0) @ incoming.high, np.maximum(values, 0) @ incoming.high
         return weighted_bounds(low, high, self.weight, self.shift, incoming)
+
+    def emit(self, emitter: "Emitter") -> None:
+        """Scatter: every event adds one packed weight row to the accumulator."""
+        x = emitter.value
+        row, parameters = emitter.row_kernel(emitter.storage, self.weight.bits)
+        name = row.replace("add_row", f"linear_{emitter.tag(x.ctype)}")
+        kernel = emitter.kernel("linear", name, **parameters, **{"in": x.ctype})
+        packed = self.weight.packed()
+        if x.map_shape and not x.frame_order:
+            packed = rows_channel_last(packed, x.map_shape)
+        weights = emitter.constant("weights", packed)
+        classes, features = self.weight.shape
+        sums = emitter.accumulate(classes)
+        numbers = f"{features}, {classes}, {self.weight.step}, {self.weight.offset}"
+        emitter.line(f"{kernel}({x.expression}, {sums}, {weights}, {numbers});")
+        emitter.give(sums, shift=self.shift)
+
+
+def rows_channel_last(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
+    """Packed rows `[F, row]` whose features move from (C, H, W) order to (H, W, C), as C keeps its maps."""
+    channels, height, width = shape
+    rows = packed.reshape(channels, height, width, -1).transpose(1, 2, 0, 3)
+    return np.ascontiguousarray(rows.reshape(packed.shape))

@@ -1,13 +1,17 @@
 """Spiking neurons whose membranes are integers."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
 from rheobase.program.ops.base import INT32_MAX, Bounds, Kind, Op, Shape, int32_vector, whole
+
+if TYPE_CHECKING:
+    from rheobase.program.c99.emitter import Emitter
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,3 +112,43 @@ class Neuron(Op):
             )
         fires = (self.threshold <= self.saturation).astype(np.int64)
         return Bounds(fires * 0, fires, widest, "uint8_t")
+
+    def emit(self, emitter: "Emitter") -> None:
+        """One pass over membranes and sums; the variant is chosen by leak, reset and types."""
+        x = emitter.value
+        membrane, size = f"int{self.bits}_t", prod(emitter.shape)
+        name = f"neuron_{emitter.tag(membrane)}_{emitter.tag(x.ctype)}"
+        leak = leak_argument = ""
+        if self.leak_shift is not None:
+            emitter.kernel("floor_shift", "floor_shift")
+            leak, leak_argument = "v -= floor_shift(v, leak_shift);\n            ", ", int32_t leak_shift"
+        if self.v_reset is None:
+            reset, reset_argument, kind = "v - threshold[c]", "", "soft"
+        elif isinstance(self.v_reset, np.ndarray):
+            reset, reset_argument, kind = "v_reset[c]", ", const int32_t *restrict v_reset", "hard_each"
+        else:
+            reset, reset_argument, kind = "v_reset", ", int32_t v_reset", "hard"
+        kernel = emitter.kernel(
+            "neuron",
+            f"{name}_{kind}" + ("" if self.leak_shift is None else "_leak"),
+            membrane=membrane,
+            sum=x.ctype,
+            leak=leak,
+            leak_argument=leak_argument,
+            reset=reset,
+            reset_argument=reset_argument,
+        )
+        threshold, bias = emitter.constant("threshold", self.threshold), emitter.constant("bias", self.bias)
+        arguments = [threshold, bias, str(1 << x.shift), str(self.saturation)]
+        if self.leak_shift is not None:
+            arguments.append(str(self.leak_shift))
+        if isinstance(self.v_reset, np.ndarray):
+            arguments.append(emitter.constant("v_reset", self.v_reset))
+        elif self.v_reset is not None:
+            arguments.append(str(self.v_reset))
+        membranes = emitter.membranes(membrane, size)
+        spikes, buffer = emitter.events(size)
+        places = f"{size // self.channels}, {self.channels}"
+        emitter.line(f"{kernel}({membranes}, {x.expression}, {spikes}, {places}, {', '.join(arguments)});")
+        emitter.trace(spikes, size)
+        emitter.give(spikes, buffer=buffer)

@@ -1,13 +1,16 @@
 """The end of a program: class scores summed over time."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
 from rheobase.program.ops.base import INT32_MAX, Bounds, Kind, Op, Shape, int32_vector
+
+if TYPE_CHECKING:
+    from rheobase.program.c99.emitter import Emitter
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,3 +56,11 @@ class Readout(Op):
                 "lower the shift, the weight bits or T"
             )
         return Bounds(low, high, widest, "int32_t")
+
+    def emit(self, emitter: "Emitter") -> None:
+        """Add the sums to the running logits."""
+        x = emitter.value
+        kernel = emitter.kernel("readout", f"readout_{emitter.tag(x.ctype)}", sum=x.ctype)
+        bias = emitter.constant("bias", self.bias)
+        emitter.keep("int32_t", "logits", len(self.bias))
+        emitter.line(f"{kernel}(state->logits, {x.expression}, {bias}, {len(self.bias)}, {1 << x.shift});")

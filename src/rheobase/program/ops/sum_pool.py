@@ -1,13 +1,16 @@
 """Sum over windows: average pooling whose division is left to the next layer's scale."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
 from rheobase.program.ops.base import Bounds, Kind, Op, Shape, counter, whole
+
+if TYPE_CHECKING:
+    from rheobase.program.c99.emitter import Emitter
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,3 +64,14 @@ class SumPool(Op):
                 f"a {high}x{wide} window can count to {int(most.max())}, beyond 16 bits; use a smaller one"
             )
         return Bounds(incoming.low * 0, most, int(most.max()), counter(most))
+
+    def emit(self, emitter: "Emitter") -> None:
+        """Dense sums into the other buffer."""
+        x = emitter.value
+        name = f"sum_pool_{emitter.tag(x.ctype)}_{emitter.tag(emitter.storage)}"
+        kernel = emitter.kernel("sum_pool", name, **{"in": x.ctype, "out": emitter.storage})
+        channels, height, width = emitter.shape
+        output, buffer = emitter.events(channels * height * width)
+        numbers = ", ".join(map(str, [*x.strides(), channels, height, width, *self.window(x.shape)]))
+        emitter.line(f"{kernel}({x.expression}, {output}, {numbers});")
+        emitter.give(output, buffer=buffer)

@@ -1,0 +1,193 @@
+"""`write_c`: a program as a folder of C99 that proves itself."""
+
+import re
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rheobase.errors import DataError
+from rheobase.files import atomic_write
+from rheobase.program import ranges, reference
+from rheobase.program.c99.emitter import Emitter, Value, byte_rows, fill
+from rheobase.program.ir import Program
+from rheobase.program.ops.base import INT32_MAX
+
+FNV_START, FNV_PRIME, WORD = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """Generated C and what is known about it without compiling."""
+
+    prefix: str
+    model_h: str
+    model_c: str
+    kernels_h: str
+    constants: dict[str, int]  # bytes of each constant array, by its C name
+    membrane_bytes: int  # live between steps: membranes and logits
+    scratch_bytes: int  # dead between steps
+    max_steps: int  # steps between resets that cannot overflow a logit
+
+
+def c_name(name: str) -> str:
+    """A program's name as the start of C identifiers: other characters become `_`."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def generate(program: Program) -> Source:
+    """The C of a program, in memory.
+
+    Raises:
+        ProgramError: the program is not valid.
+    """
+    program.validate()
+    prefix = c_name(program.name)
+    emitter = Emitter(Value("frame", "uint8_t", program.input_shape, frame_order=True))
+    analysis = ranges.analyse(program)
+    for index, (op, shape, found) in enumerate(zip(program.ops, program.shapes(), analysis, strict=True)):
+        emitter.index, emitter.shape, emitter.storage = index, shape, found.storage
+        emitter.label = program.label(index)
+        emitter.steps.append(f"    /* {emitter.label}: {' x '.join(map(str, shape))} */")
+        op.emit(emitter)
+    channels, height, width = program.input_shape
+    step = max(-analysis[-1].low, analysis[-1].high, 1)
+    common = {
+        "title": f"rheobase program {program.name}",
+        "prefix": prefix,
+        "PREFIX": prefix.upper(),
+        "classes": program.classes,
+        "steps": program.T,
+    }
+    model_h = fill(
+        "templates/model.h",
+        **common,
+        channels=channels,
+        height=height,
+        width=width,
+        frame_size=prod(program.input_shape),
+        max_steps=min(INT32_MAX // step, 65535),
+        neuron_layers=emitter.neuron_layers,
+        membrane_bytes=emitter.membrane_bytes,
+        scratch_bytes=emitter.scratch_bytes(),
+        state="\n".join(
+            [*emitter.state, "    /* scratch: dead between steps */", *emitter.scratch()],
+        ),
+    )
+    model_c = fill(
+        "templates/model.c",
+        **common,
+        constants="\n\n".join(emitter.constants),
+        reset="\n".join(emitter.cleared),
+        step="\n".join(emitter.steps),
+        version=program.version,
+        digest=program.digest(),
+    )
+    kernels_h = "\n".join(
+        [f"/* The kernels that {prefix} uses. Included by model.c alone. */", *emitter.kernels.values()]
+    )
+    return Source(
+        prefix,
+        model_h,
+        model_c,
+        kernels_h,
+        emitter.sizes,
+        emitter.membrane_bytes,
+        emitter.scratch_bytes(),
+        min(INT32_MAX // step, 65535),
+    )
+
+
+def write_c(program: Program, folder: Path, golden_frames: NDArray[np.uint8] | None = None) -> list[Path]:
+    """Write a program's C: the network, a self-test, a CMake file and a readme; return the paths.
+
+    Files: `model.h`, `model.c`, `kernels.h`, `self_test.c`, `CMakeLists.txt`, `README.md`. The self-test
+    embeds `golden_frames` (two samples of sparse random counts by default) and the hash of what the reference
+    makes of them.
+
+    Shape: `golden_frames` uint8 `[T, N, C, H, W]`.
+    Raises:
+        ProgramError: the program is not valid.
+        DataError: golden frames of another type or shape, none, or more steps than a logit can hold.
+        OSError: a file cannot be written.
+    """
+    source = generate(program)
+    frames = (
+        default_frames(program) if golden_frames is None else reference.check_frames(program, golden_frames)
+    )
+    if frames.shape[1] == 0 or len(frames) > source.max_steps:
+        raise DataError(
+            f"golden frames must be 1 or more samples of 1..{source.max_steps} steps, got {frames.shape}"
+        )
+    trace = reference.run(program, frames)
+    channels, height, width = program.input_shape
+    common = {
+        "title": f"rheobase program {program.name}",
+        "prefix": source.prefix,
+        "PREFIX": source.prefix.upper(),
+    }
+    texts = {
+        "model.h": source.model_h,
+        "model.c": source.model_c,
+        "kernels.h": source.kernels_h,
+        "self_test.c": fill(
+            "templates/self_test.c",
+            **common,
+            samples=frames.shape[1],
+            steps=frames.shape[0],
+            logits_hash=f"0x{logits_hash(trace):016x}",
+            spikes_hash=f"0x{spikes_hash(trace):016x}",
+            frames=byte_rows(np.ascontiguousarray(frames.swapaxes(0, 1)).tobytes()),
+        ),
+        "CMakeLists.txt": fill("templates/CMakeLists.txt", **common),
+        "README.md": fill(
+            "templates/README.md",
+            **common,
+            channels=channels,
+            height=height,
+            width=width,
+            constant_bytes=sum(source.constants.values()),
+            membrane_bytes=source.membrane_bytes,
+            scratch_bytes=source.scratch_bytes,
+        ),
+    }
+    for name, text in texts.items():
+        atomic_write(Path(folder) / name, text)
+    return [Path(folder) / name for name in texts]
+
+
+def default_frames(program: Program) -> NDArray[np.uint8]:
+    """Two samples of T steps of random counts, one input in eight not zero, a few of them large.
+
+    Shape: uint8 `[T, 2, C, H, W]`.
+    """
+    rng = np.random.default_rng(0)
+    shape = (program.T, 2, *program.input_shape)
+    return (rng.geometric(0.5, shape) * (rng.random(shape) < 0.125)).clip(0, 255).astype(np.uint8)
+
+
+def fnv1a(data: bytes, state: int = FNV_START) -> int:
+    """FNV-1a hash of 64 bits."""
+    for byte in data:
+        state = (state ^ byte) * FNV_PRIME & WORD
+    return state
+
+
+def logits_hash(trace: reference.Trace) -> int:
+    """Hash of the running logits, sample by sample and step by step, as little-endian int32."""
+    running = np.cumsum(trace.logits, axis=0).swapaxes(0, 1)
+    return fnv1a(np.ascontiguousarray(running).astype("<i4").tobytes())
+
+
+def spikes_hash(trace: reference.Trace) -> int:
+    """Hash of every spike: by sample, step and neuron layer, each map channel-last."""
+    state = FNV_START
+    layers = [spikes if spikes.ndim == 3 else spikes.transpose(0, 1, 3, 4, 2) for spikes in trace.spikes]
+    steps, samples = trace.logits.shape[:2]
+    for n in range(samples):
+        for t in range(steps):
+            for layer in layers:
+                state = fnv1a(np.ascontiguousarray(layer[t, n]).tobytes(), state)
+    return state
