@@ -53,6 +53,18 @@ def test_all_options(options):
     agree(x, per_channel[0], torch.tensor(1.0), options)
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_roundings_are_those_of_torch(strict):
+    """Each threshold is the membrane torch computes: one rounding less (a fused multiply-add) breaks the tie."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.rand(2, 1, 3000, generator=generator) + torch.tensor([0.0, 1.0])[:, None, None]
+    leak = torch.rand(3000, generator=generator)
+    threshold = x[1, 0] + leak * x[0, 0]
+    spikes = neuron_scan(x, leak, threshold, **PLAIN | {"strict": strict})
+    assert spikes[0].sum() == 0
+    assert spikes[1].sum() == (0 if strict else 3000)
+
+
 @pytest.mark.parametrize("steps", [1, 4, 40, 1000])
 @pytest.mark.parametrize("off", [-1, 0, 1])
 @pytest.mark.parametrize("blocks", [1, 2])

@@ -38,7 +38,7 @@ def verify(
 ) -> Verification:
     """Run `frames` and compare with `expected`, bit for bit.
 
-    The first difference is in the earliest layer that differs (a later one differs because of it), there at the
+    The first difference is in the earliest layer that differs (a later one differs because of it), there at
     earliest step, there in the lowest sample.
 
     Shape: `frames` uint8 `[T, N, C, H, W]`.

@@ -43,7 +43,7 @@ class RateMeter:
 
     def _count(self, name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            self._sums[name].append(output.detach().sum(dtype=torch.float64))
+            self._sums[name].append(output.detach().sum(dtype=torch.float32))
             self.places[name] += output.numel()
 
         return hook

@@ -1,0 +1,100 @@
+"""`rheobase demo`: the main job end to end, from recordings to a verified C program and a report."""
+
+import shutil
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rheobase.cli.output import JsonOption, console, kilobytes, percent, print_table, write_json
+from rheobase.errors import RecipeError, unknown
+from rheobase.report import collect, write_report
+from rheobase.training import compress, export_c, load_recipe, open_run, train
+from rheobase.training.run import RECIPE
+
+RECIPES = {"motion-dvs-sim": "demo_motion.yaml", "nmnist": "demo_nmnist.yaml", "digits-dvs": "demo_digits.yaml"}
+
+
+def demo(
+    data: Annotated[str, typer.Option(help="Data set: motion-dvs-sim, digits-dvs or nmnist.")] = "motion-dvs-sim",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the runs. Default: runs/demo-<data>.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh/--keep", help="Start anew, or go on with what the folder holds.")] = True,
+    json: JsonOption = None,
+) -> None:
+    """Train with and without Stable Spike, quantise to 4 bit, harden, export C, verify, report.
+
+    Example: rheobase demo --data nmnist --json demo.json
+    """
+    if data not in RECIPES:
+        raise RecipeError(unknown("data set of the demo", data, RECIPES))
+    folder = out or Path("runs") / f"demo-{data}"
+    start = time.perf_counter()
+    result = run_demo(data, folder, fresh=fresh)
+    result["seconds"] = round(time.perf_counter() - start, 1)
+    _print(result)
+    write_json(json, result)
+
+
+def run_demo(data: str, folder: Path, *, fresh: bool = True, overrides: list[str] | None = None) -> dict[str, Any]:
+    """The whole path; returns what `--json` writes.
+
+    Every step leaves its files in `folder/baseline` and `folder/stable_spike`.
+    """
+    recipe = files("rheobase.cli").joinpath("recipes", RECIPES[data])
+    runs = {}
+    for step, (arm, objective) in enumerate((("baseline", "cross_entropy"), ("stable_spike", "stable_spike")), 1):
+        console.rule(f"{step}/5 train: {arm.replace('_', ' ')}", align="left")
+        target = folder / arm
+        if fresh and (target / RECIPE).is_file():
+            shutil.rmtree(target)
+        arm_recipe = load_recipe(Path(str(recipe)), [f"objective.name={objective}", *(overrides or [])])
+        runs[arm] = train(arm_recipe, target, resume=not fresh)
+        runs[arm].evaluate(robustness=True)
+    shipped = open_run(folder / "stable_spike")
+    console.rule(f"3/5 quantise to {shipped.recipe.compress.bits} bit, fine-tune, harden", align="left")
+    compressed = compress(shipped)
+    console.rule("4/5 export C and compare it with the model on every test recording", align="left")
+    facts = export_c(shipped).facts
+    console.rule("5/5 report", align="left")
+    report = shipped.folder / "report.html"
+    write_report(collect(shipped.folder, runs["baseline"].folder, command=f"rheobase demo --data {data}"), report)
+    baseline, spike = runs["baseline"].evaluation, shipped.evaluation
+    assert baseline is not None and spike is not None, "both runs were evaluated"
+    return {
+        "data": data,
+        "baseline": {"accuracy": baseline.accuracy, "accuracy_at": baseline.accuracy_at},
+        "float": {"accuracy": spike.accuracy, "accuracy_at": spike.accuracy_at, "bytes": facts["float_bytes"]},
+        "quantised": {"accuracy": compressed.quantised_evaluation.accuracy, "bits": compressed.config.bits},
+        "hardened": {"accuracy": compressed.hardened_evaluation.accuracy},
+        "program": {key: value for key, value in facts.items() if key != "layers"},
+        "report": str(report),
+    }
+
+
+def _print(result: dict[str, Any]) -> None:
+    program, steps = result["program"], len(result["float"]["accuracy_at"])
+    early = max(steps // 2, 1)
+    console.print()
+    print_table(
+        f"{result['data']}: from recordings to a C program",
+        ["state", "test accuracy", "bytes"],
+        [
+            ("baseline, float", percent(result["baseline"]["accuracy"]), kilobytes(result["float"]["bytes"])),
+            ("Stable Spike, float", percent(result["float"]["accuracy"]), kilobytes(result["float"]["bytes"])),
+            (f"quantised, {result['quantised']['bits']} bit", percent(result["quantised"]["accuracy"]), kilobytes(program["bytes_weights"])),
+            ("hardened", percent(result["hardened"]["accuracy"]), kilobytes(program["bytes_weights"])),
+            ("C program", percent(program["accuracy"]), kilobytes(program["bytes_weights"] + program["bytes_code"])),
+        ],
+    )
+    before, after = result["baseline"]["accuracy_at"][early - 1], result["float"]["accuracy_at"][early - 1]
+    console.print(
+        f"decided after {early} of {steps} steps: {percent(before)} without, {percent(after)} with Stable Spike\n"
+        f"program: {kilobytes(program['bytes_weights'])} weights, {kilobytes(program['bytes_code'])} code, "
+        f"{kilobytes(program['bytes_state'])} state; {program['spikes_per_sample']:,.0f} spikes and "
+        f"{program['synops_per_sample']:,.0f} synaptic operations per sample "
+        f"({program['dense_macs_per_sample']:,.0f} multiply-accumulates in the float model)\n"
+        f"C equals the model, spike for spike and logit for logit, on {program['equal']} of {program['samples']} test recordings\n"
+        f"report: {result['report']}    ({result['seconds']:.0f} s)"
+    )

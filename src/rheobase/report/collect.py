@@ -1,0 +1,162 @@
+"""Gather a report's data from run folders: JSON, CSV and NumPy files only, no network is run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rheobase.errors import CheckpointError
+from rheobase.report.data import Arm, LayerCost, ProgramFacts, Raster, ReportData, Samples, State
+
+
+def collect(run: Path, baseline: Path | None = None, *, command: str | None = None) -> ReportData:
+    """Report of a run, beside a baseline trained on the same data if there is one.
+
+    The run is the arm that ships; its compression and program are shown as far as they have been made.
+
+    Raises:
+        CheckpointError: a folder holds no finished run, or the two runs were trained on different data.
+    """
+    folders = [folder for folder in (baseline, run) if folder is not None]
+    results = [_need(folder / "result.json") for folder in folders]
+    recipes = [_recipe(folder) for folder in folders]
+    if len({json.dumps(recipe["data"], sort_keys=True) for recipe in recipes}) > 1:
+        raise CheckpointError(f"{run} and {baseline} were trained on different data and cannot share a report")
+    names = _names(recipes)
+    result, recipe = results[-1], recipes[-1]
+    evaluation = _need(run / "evaluation.json")
+    compressed, program = _json(run / "compressed" / "compressed.json"), _json(run / "program.json")
+    return ReportData(
+        title="From recordings to a C program",
+        subtitle=f"{recipe['data']['name']} · {recipe['model']['name']} · T = {recipe['data']['T']}",
+        facts=_facts(recipe, result, program, command),
+        arms=[_arm(name, folder) for name, folder in zip(names, folders, strict=True)],
+        states=_states(evaluation, compressed, program),
+        program=_program(program),
+        samples=_samples(names, folders),
+        raster=_raster(folders, result["classes"]),
+        classes=[str(name) for name in result["classes"]],
+    )
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def _need(path: Path) -> dict[str, Any]:
+    if (values := _json(path)) is None:
+        raise CheckpointError(f"{path.parent} holds no finished run: {path.name} is missing. Let `rheobase train` finish first")
+    return values
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    import yaml
+
+    return yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def _names(recipes: list[dict[str, Any]]) -> list[str]:
+    """What each arm is called: its objective in words, made different where two are alike."""
+    words = {"cross_entropy": "baseline", "stable_spike": "Stable Spike", "tet": "TET"}
+    names = [words.get(recipe["objective"]["name"], recipe["objective"]["name"]) for recipe in recipes]
+    return names if len(set(names)) == len(names) else [f"{name} {i + 1}" for i, name in enumerate(names)]
+
+
+def _facts(
+    recipe: dict[str, Any], result: dict[str, Any], program: dict[str, Any] | None, command: str | None
+) -> list[tuple[str, str]]:
+    environment = result["environment"]
+    samples, train = result["samples"], recipe["train"]
+    facts = [
+        ("Data", f"{recipe['data']['name']}, {samples['train']} / {samples['validation']} / {samples['test']} recordings for training, validation, test"),
+        ("Split", f"{recipe['data']['split']}, sha256 {result['split_hash'][:16]}…"),
+        ("Frames", f"T = {recipe['data']['T']}, equal {recipe['data']['binning']}"),
+        ("Model", f"{recipe['model']['name']}, {result['parameters']:,} parameters"),
+        ("Training", f"{train['epochs']} epochs, batch {train['batch_size']}, {recipe['optimiser']['name']} at {recipe['optimiser']['lr']}, last epoch, {result['seconds']:.0f} s"),
+        ("Seed", str(train["seed"])),
+        ("Machine", f"{environment['processor']}, {environment['threads']} threads"),
+        ("Versions", f"rheobase {environment['rheobase']}, torch {environment['torch']}, Python {environment['python']}"),
+        ("Commit", str(environment["commit"] or "not a checkout")),
+    ]
+    if program is not None:
+        facts.append(("Program", f"sha256 {program['digest'][:16]}…"))
+    if command is not None:
+        facts.append(("Command", command))
+    return facts
+
+
+def _arm(name: str, folder: Path) -> Arm:
+    from rheobase.training.logs import read_metrics
+
+    found = _need(folder / "evaluation.json")
+    inconsistency = found["temporal_inconsistency"]
+    return Arm(
+        name=name,
+        history=read_metrics(folder / "metrics.csv"),
+        accuracy=found["accuracy"],
+        accuracy_at=found["accuracy_at"],
+        rates=found["rates"],
+        confusion=found["confusion"],
+        spikes_per_sample=found["spikes_per_sample"],
+        temporal_inconsistency=float("nan") if inconsistency is None else inconsistency,
+        robustness={kind: [(level, accuracy) for level, accuracy in curve] for kind, curve in found["robustness"].items()},
+    )
+
+
+def _states(evaluation: dict[str, Any], compressed: dict[str, Any] | None, program: dict[str, Any] | None) -> list[State]:
+    states = [State("float", evaluation["accuracy"], "float32 weights, as trained")]
+    if compressed is not None:
+        bits = compressed["config"]["bits"]
+        states += [
+            State("quantised", compressed["quantised"]["accuracy"], f"{bits}-bit weights, fine-tuned"),
+            State("hardened", compressed["hardened"]["accuracy"], "integer weights, thresholds, biases, membranes"),
+        ]
+    if program is not None:
+        states.append(State("program", program["accuracy"], "C99, compiled and run on this machine"))
+    return states
+
+
+def _program(found: dict[str, Any] | None) -> ProgramFacts | None:
+    if found is None:
+        return None
+    names = ("bytes_weights", "bytes_state", "bytes_code", "float_bytes", "synops_per_sample", "dense_macs_per_sample", "samples", "equal", "digest")
+    return ProgramFacts(layers=[LayerCost(**layer) for layer in found["layers"]], **{name: found[name] for name in names})
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    path = folder / "samples.npz"
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _samples(names: list[str], folders: list[Path]) -> Samples | None:
+    arrays = {name: found for name, folder in zip(names, folders, strict=True) if (found := _load(folder))}
+    if not arrays:
+        return None
+    first = next(iter(arrays.values()))
+    steps = np.arange(1, first["logits"].shape[1] + 1)[None, :, None]
+    return Samples(
+        frames=first["frames"],
+        labels=first["labels"],
+        logits_at={name: found["logits"].cumsum(1) / steps for name, found in arrays.items()},
+    )
+
+
+def _raster(folders: list[Path], classes: list[str]) -> Raster | None:
+    found = [_layers(_load(folder)) for folder in folders]
+    if not found[-1]:
+        return None
+    label = _load(folders[-1])["labels"][0]
+    return Raster(layers=found[-1], label=str(classes[int(label)]), baseline=found[0] if len(found) > 1 else {})
+
+
+def _layers(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {str(name): arrays[f"raster_{i}"] for i, name in enumerate(arrays.get("raster_layers", []))}

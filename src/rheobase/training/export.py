@@ -1,0 +1,124 @@
+"""`export`: the program of a compressed run as C, compared with the hardened model on the whole test set, and weighed.
+
+The comparison is spike for spike and logit for logit: the C compiled here against the hardened torch model, and on the first
+samples the NumPy reference against both. Written to the run folder: `c/` (the sources) and `program.json` (the figures).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rheobase.compression import Hardened, harden, quantise_
+from rheobase.cost import count
+from rheobase.datasets import DataSet
+from rheobase.errors import CheckpointError, ProgramError
+from rheobase.files import atomic_write_json
+from rheobase.objectives import capture
+from rheobase.compression.lattice import LatticeNeuron
+from rheobase.program import Verification, CompiledProgram, Program, Trace, load, measure_sizes, reference, verify, write_c
+from rheobase.program.lower import lower
+from rheobase.training.checkpoint import load_checkpoint, load_model_tensors
+from rheobase.training.compress import quant_config
+from rheobase.training.recipe import CompressConfig
+from rheobase.training.run import Run, build_model
+
+GOLDEN = 2  # recordings that the C self-test carries
+REFERENCED = 32  # samples that the NumPy reference runs as well
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Where the C went and what is known about it; `facts` is what `program.json` holds."""
+
+    folder: Path
+    files: list[Path]
+    facts: dict[str, Any]
+
+
+def export_c(run: Run, folder: Path | None = None) -> Exported:
+    """Write the C of a compressed run, prove it equal to the hardened model on the test set, and measure it.
+
+    Raises:
+        CheckpointError: the run has not been compressed.
+        ProgramError: the C differs from the model; the message names the first difference.
+        CompilerError: there is no C compiler to verify with.
+    """
+    data = run.dataset()
+    program = load_program(run)
+    hardened = load_hardened(run, data)
+    if lower(hardened, name=program.name, T=program.T, metadata=dict(program.metadata)).digest() != program.digest():
+        raise ProgramError(f"the program in {run.folder} is not that of its checkpoint: compress the run again")
+    frames, labels = data.test.frames, data.test.labels
+    compiled = CompiledProgram(program, threads=torch.get_num_threads())
+    equal, decisions, events = 0, [], []
+    for start in range(0, len(labels), BATCH):
+        batch = np.ascontiguousarray(frames[start : start + BATCH].swapaxes(0, 1))
+        expected = hardened_trace(hardened, batch)
+        found = compiled.run_traced(batch)
+        _require_equal(verify(lambda _, t=found: t, expected, batch), "the compiled C", start)
+        if start < REFERENCED:
+            _require_equal(verify(lambda f: reference.run(program, f), expected, batch), "the NumPy reference", start)
+        equal += batch.shape[1]
+        decisions.append(found.logits.sum(0).argmax(-1))
+        events.append(count(program, batch, found))
+    folder = folder or run.folder / "c"
+    golden = np.ascontiguousarray(frames[:GOLDEN].swapaxes(0, 1))
+    files = write_c(program, folder, golden)
+    facts = _facts(program, hardened, run, events)
+    facts |= {
+        "accuracy": float((np.concatenate(decisions) == labels).mean()),
+        "samples": len(labels),
+        "equal": equal,
+        "referenced": min(len(labels), -(-REFERENCED // BATCH) * BATCH),
+    }
+    atomic_write_json(run.folder / "program.json", facts)
+    return Exported(folder, files, facts)
+
+
+def load_program(run: Run) -> Program:
+    """The program that `compress` wrote.
+
+    Raises:
+        CheckpointError: the run has not been compressed.
+    """
+    path = run.folder / "compressed" / "program.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"{run.folder} has not been compressed: run `rheobase compress {run.folder}` first")
+    return load(path)
+
+
+def load_hardened(run: Run, data: DataSet) -> Hardened:
+    """The hardened model, made again from the quantised checkpoint."""
+    folder = run.folder / "compressed"
+    config = CompressConfig.model_validate(json.loads((folder / "compressed.json").read_text(encoding="utf-8"))["config"])
+    model = build_model(run.recipe, data)
+    quantise_(model, quant_config(config))
+    load_model_tensors(model, load_checkpoint(folder).model, f"the checkpoint of {folder}")
+    return harden(model.eval())
+
+
+def hardened_trace(model: Hardened, frames: NDArray[np.uint8]) -> Trace:
+    """Spikes of every neuron layer and the integer logits of a hardened model.
+
+    Shape:
+        frames uint8 `[T, N, C, H, W]`
+    """
+    layers = [f"chain.{i}" for i, module in enumerate(model.chain) if isinstance(module, LatticeNeuron)]
+    with capture(model, layers) as captured:
+        logits = model(torch.from_numpy(frames).float())
+    spikes = [spikes.numpy().astype(np.uint8) for spikes in captured.spikes(steps=len(frames)).values()]
+    return Trace(spikes, logits.numpy().astype(np.int64))
+
+
+def _require_equal(found: Verification, what: str, start: int) -> None:
+    if not found.exact:
+        raise ProgramError(
+            f"{what} differs from the hardened model on {found.samples - found.equal_samples} of {found.samples} test recordings "
+            f"from {start} on; first: {found.first_difference}. Please report this: equality is what the program promises"
+        )
