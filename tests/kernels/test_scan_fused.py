@@ -55,7 +55,7 @@ def test_all_options(options):
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_roundings_are_those_of_torch(strict):
-    """Each threshold is the membrane torch computes: one rounding less (a fused multiply-add) breaks the tie."""
+    """Each threshold is the membrane torch computes: a fused multiply-add would break the tie."""
     generator = torch.Generator().manual_seed(3)
     x = torch.rand(2, 1, 3000, generator=generator) + torch.tensor([0.0, 1.0])[:, None, None]
     leak = torch.rand(3000, generator=generator)
