@@ -80,6 +80,12 @@ def test_integer_logits_are_scaled_for_the_loss():
     assert evaluate(model, by_hand()).loss == pytest.approx(math.log(3))
 
 
+def test_nothing_to_evaluate():
+    data = by_hand()
+    with pytest.raises(DataError, match="no samples"):
+        measure(Readout(), ArrayFrames(data.frames[:0], data.labels[:0]))
+
+
 def test_one_step_has_no_temporal_inconsistency():
     data = by_hand()
     found = evaluate(Readout(), ArrayFrames(data.frames[:, :1], data.labels))

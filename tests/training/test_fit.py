@@ -89,6 +89,11 @@ def test_what_does_not_fit_is_found_first(frames):
     wide = ArrayFrames(np.zeros((4, 3, 2, 16, 16), np.uint8), np.arange(4) % 2)
     with pytest.raises(DataError, match="expects"):
         fit(small(), wide, callbacks=[Never()], quiet=True)
+    three = ArrayFrames(frames.frames, np.arange(40) % 3)
+    with pytest.raises(DataError, match="labels are 0 to 2; a model of 2 classes"):
+        fit(small(), three, callbacks=[Never()], quiet=True)
+    with pytest.raises(DataError, match="0 rows of frames and 0 labels"):
+        fit(small(), ArrayFrames(frames.frames[:0], frames.labels[:0]), callbacks=[Never()], quiet=True)
     with pytest.raises(RecipeError, match="head"):
         fit(torch.nn.Identity(), frames, StableSpike(), callbacks=[Never()], quiet=True)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rheobase.errors import DataError
 from rheobase.events import add_noise, drop_events
 from rheobase.files import atomic_write
 from rheobase.objectives import capture, mean_readout, temporal_inconsistency
@@ -94,7 +95,12 @@ def measure(
 
     `features` also measures temporal inconsistency, at the model's `feature_layer`. `forward` is called in
     place of the model (its wrapped self, in training).
+
+    Raises:
+        DataError: the data is empty.
     """
+    if not len(data):
+        raise DataError("there are no samples to evaluate on")
     layer = getattr(model, "feature_layer", None) if features and data.frames.shape[1] > 1 else None
     was_training = model.training
     model.eval()

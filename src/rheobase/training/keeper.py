@@ -1,8 +1,7 @@
 """The callback that keeps a run folder up to date and restores from it."""
 
 from pathlib import Path
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING
 
 from rheobase.errors import CheckpointError
 from rheobase.training.callback import Callback, State
@@ -17,11 +16,14 @@ from rheobase.training.logs import Scalars, read_metrics, tensorboard_writer, wr
 from rheobase.training.recipe import Recipe
 from rheobase.training.run import METRICS, write_recipe
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 
 class Keeper(Callback):
     """Keeps recipe, metrics, checkpoint and TensorBoard of a run folder up to date; restores from them."""
 
-    def __init__(self, folder: Path, recipe: Recipe, fabric: Fabric) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, fabric: "Fabric") -> None:
         self.folder, self.recipe, self.fabric = folder, recipe, fabric
         self.warnings: list[str] = []
         self.board: Scalars | None = None

@@ -8,31 +8,35 @@ after training.
 import contextlib
 import math
 import os
+import platform
 import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from rheobase.datasets import DataSet, load_dataset
 from rheobase.errors import RheobaseError
-from rheobase.objectives import CrossEntropy, Objective, Outputs, build_objective, capture, collect
+from rheobase.objectives import CrossEntropy, Objective, Outputs, build_objective, capture
 from rheobase.training.callback import Callback, State
 from rheobase.training.evaluate import measure
 from rheobase.training.health import check_rates
 from rheobase.training.keeper import Keeper
-from rheobase.training.loader import Samples, as_input, shuffled_batches, steps_per_epoch
+from rheobase.training.loader import Samples, shuffled_batches, steps_per_epoch
 from rheobase.training.logs import Metrics, check_tensorboard
 from rheobase.training.progress import TrainingProgress
 from rheobase.training.recipe import AugmentConfig, OptimiserConfig, Recipe, TrainConfig
+from rheobase.training.rehearse import no_head, rehearse
 from rheobase.training.run import Run, build_model, check_folder, write_result
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class DivergenceError(RheobaseError):
@@ -50,7 +54,7 @@ def fit(
     augment: AugmentConfig | None = None,
     head: Callable[[Tensor], Tensor] | None = None,
     callbacks: Sequence[Callback] = (),
-    fabric: Fabric | None = None,
+    fabric: "Fabric | None" = None,
     quiet: bool | None = None,
 ) -> list[Metrics]:
     """Train `model` in place, without files; returns one dictionary of metrics an epoch (see `logs.Metrics`).
@@ -81,6 +85,10 @@ def fit(
         steps = steps_per_epoch(len(data), settings.batch_size, fabric.world_size)
         quiet = bool(quiet) or not fabric.is_global_zero
         with TrainingProgress(settings.epochs, steps, done=state.epoch, quiet=quiet) as progress:
+            if settings.precision == "bf16" and fabric.device.type == "cpu" and not _has_bf16():
+                progress.note(
+                    "note: this processor has no bf16 arithmetic, so bf16 is several times slower than 32"
+                )
             while state.epoch < settings.epochs:
                 began = time.perf_counter()
                 seed_everything(settings.seed, state.epoch, fabric.global_rank)
@@ -104,7 +112,7 @@ def fit(
                     with fabric.autocast(), capture(model, objective.layers(model)) as captured:
                         logits = wrapped(frames)
                         spikes = captured.spikes(steps=len(logits))
-                        loss = objective(Outputs(logits, spikes, head or _no_head), target)
+                        loss = objective(Outputs(logits, spikes, head or no_head), target)
                     value = loss.total.item()
                     if not math.isfinite(value):
                         raise DivergenceError(
@@ -183,8 +191,10 @@ def train(
     return run
 
 
-def make_fabric(settings: TrainConfig) -> Fabric:
+def make_fabric(settings: TrainConfig) -> "Fabric":
     """Lightning Fabric on whatever accelerator there is; under `torchrun` on all processes it started."""
+    from lightning_fabric import Fabric  # takes two seconds to import: only those who train wait
+
     local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     world = int(os.environ.get("WORLD_SIZE", 1))
     precision: Any = "bf16-mixed" if settings.precision == "bf16" else "32-true"
@@ -200,27 +210,19 @@ def build_optimiser(model: nn.Module, config: OptimiserConfig) -> Optimizer:
     return kind(parameters, config.lr, weight_decay=config.weight_decay)
 
 
-def rehearse(
-    model: nn.Module, data: Samples, objective: Objective, head: Callable[[Tensor], Tensor] | None = None
-) -> None:
-    """One forward pass and loss on two samples, to find what does not fit together before training."""
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            outputs = collect(model, as_input(np.ascontiguousarray(data.frames[:2]), device), objective, head)
-            objective(outputs, torch.from_numpy(data.labels[:2]).to(device))
-    finally:
-        model.train(was_training)
-
-
 def seed_everything(*seed: int) -> None:
     """Seed Python, NumPy and torch from a tuple of numbers, such as (seed, epoch, process)."""
     words = np.random.SeedSequence(seed).generate_state(4)
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))
     torch.manual_seed(int(words[2]) << 31 | int(words[3]) >> 1)
+
+
+def _has_bf16() -> bool:
+    """Whether the processor multiplies bf16 itself; True where torch cannot tell."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return True
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)())
 
 
 @contextlib.contextmanager
@@ -233,7 +235,7 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _means(totals: dict[str, float], fabric: Fabric) -> Metrics:
+def _means(totals: dict[str, float], fabric: "Fabric") -> Metrics:
     """Totals of an epoch, over all processes, as means per sample."""
     names = list(totals)
     values = torch.tensor([totals[name] for name in names], dtype=torch.float64)
@@ -279,7 +281,3 @@ def _diverged(value: float, epoch: int, step: int, lr: float, settings: TrainCon
         "optimiser.lr, "
         f"optimiser.warmup_epochs{tried}; the folder of a run keeps the epochs before"
     )
-
-
-def _no_head(rate: Tensor) -> Tensor:
-    raise RheobaseError("this objective sends rates through the model's head; pass head=... to fit")
