@@ -37,15 +37,19 @@ def run(program: Program, frames: NDArray[np.uint8], *, spikes: bool = True) -> 
     frames = check_frames(program, frames)
     if frames.shape[1] == 0:
         return _run(program, frames, spikes)
-    size = _per_sample(program, len(frames))
-    step = max(1, CHUNK // size)
-    parts = [_run(program, frames[:, i : i + step], spikes) for i in range(0, frames.shape[1], step)]
+    parts = [_run(program, frames[:, part], spikes) for part in slices(program, frames)]
     if len(parts) == 1:
         return parts[0]
     return Trace(
         [np.concatenate(layer, axis=1) for layer in zip(*(part.spikes for part in parts), strict=True)],
         np.concatenate([part.logits for part in parts], axis=1),
     )
+
+
+def slices(program: Program, frames: NDArray[np.uint8]) -> list[slice]:
+    """Cuts of the sample axis such that the widest layer's windows fit in memory."""
+    step = max(1, CHUNK // _per_sample(program, len(frames)))
+    return [slice(first, first + step) for first in range(0, frames.shape[1], step)]
 
 
 def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[np.uint8]:

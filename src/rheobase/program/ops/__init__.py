@@ -1,6 +1,6 @@
 """The ops of a program, one file each."""
 
-from rheobase.program.ops.base import Bounds, Op
+from rheobase.program.ops.base import Bounds, Op, Work
 from rheobase.program.ops.conv2d import Conv2d
 from rheobase.program.ops.flatten import Flatten
 from rheobase.program.ops.linear import Linear
@@ -10,4 +10,4 @@ from rheobase.program.ops.sum_pool import SumPool
 
 OPS: dict[str, type[Op]] = {op.__name__: op for op in (Conv2d, Linear, SumPool, Flatten, Neuron, Readout)}
 
-__all__ = ["OPS", "Bounds", "Conv2d", "Flatten", "Linear", "Neuron", "Op", "Readout", "SumPool"]
+__all__ = ["OPS", "Bounds", "Conv2d", "Flatten", "Linear", "Neuron", "Op", "Readout", "SumPool", "Work"]

@@ -30,6 +30,21 @@ class Bounds:
     storage: str  # C type that holds the result (for weights: the accumulator, before `shift`)
 
 
+@dataclass(frozen=True)
+class Work:
+    """What an op does on given input, in all."""
+
+    events: int = 0  # inputs that are not zero
+    accumulates: int = 0  # additions of a weight (or of a 1) for an input of 1
+    multiply_accumulates: int = 0  # additions of a weight times an input above 1
+    neuron_updates: int = 0
+
+    @property
+    def synaptic_operations(self) -> int:
+        """Each non-zero input times its fan-out."""
+        return self.accumulates + self.multiply_accumulates
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Op(ABC):
     """One operation of a program. `name` is a label for messages and reports, usually the module's path."""
@@ -61,6 +76,14 @@ class Op(ABC):
     @abstractmethod
     def emit(self, emitter: "Emitter") -> None:
         """Write the op's C: read `emitter.value`, leave the result there."""
+
+    @abstractmethod
+    def work(self, x: NDArray[Any]) -> Work:
+        """What the op does on input `[T, N, *shape]`, event by event."""
+
+    @abstractmethod
+    def macs(self, shape: Shape) -> int:
+        """Multiplications of a dense network's same layer in one pass over `shape`, padding included."""
 
 
 def whole(value: object, what: str, low: int, high: int) -> int:

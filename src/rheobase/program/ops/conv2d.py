@@ -1,6 +1,7 @@
 """Convolution of spikes or counts with integer weights."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import Bounds, Kind, Op, Shape, accumulator, exact_float, whole
+from rheobase.program.ops.base import Bounds, Kind, Op, Shape, Work, accumulator, exact_float, whole
 from rheobase.program.weight import Weight
 
 if TYPE_CHECKING:
@@ -75,6 +76,32 @@ class Conv2d(Op):
         return weighted_bounds(
             reach[0].min(axis=(1, 2)), reach[1].max(axis=(1, 2)), self.weight, self.shift, incoming
         )
+
+    def work(self, x: NDArray[Any]) -> Work:
+        """Each event reaches the outputs whose window holds it; windows outside the map do not count."""
+        rows, columns = (self.reach(x.shape[axis], axis - 1) for axis in (3, 4))
+        ones, many = (int(rows @ part.sum(axis=(0, 1, 2)) @ columns) for part in (x == 1, x > 1))
+        outs = self.weight.shape[0]
+        return Work(int(np.count_nonzero(x)), ones * outs, many * outs)
+
+    def reach(self, size: int, axis: int) -> NDArray[np.int64]:
+        """Number of outputs along one axis that each input position touches.
+
+        Output o holds input y when `0 <= y + padding - stride*o < k`, so `o` runs from
+        `ceil((y + padding - k + 1) / stride)` to `(y + padding) // stride`, both cut at the map.
+
+        Shape: int64 `[size]`.
+        """
+        kernel = self.weight.shape[axis]
+        outs = (size + 2 * self.padding - kernel) // self.stride + 1
+        at = np.arange(size) + self.padding
+        first = np.maximum(-((kernel - 1 - at) // self.stride), 0)
+        last = np.minimum(at // self.stride, outs - 1)
+        return np.maximum(last - first + 1, 0)
+
+    def macs(self, shape: Shape) -> int:
+        """One for each output and weight of its window."""
+        return prod(self.output_shape(shape)) * prod(self.weight.shape[1:])
 
     def emit(self, emitter: "Emitter") -> None:
         """Scatter: every event adds packed weight rows to the accumulator."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import Bounds, Kind, Op, Shape
+from rheobase.program.ops.base import Bounds, Kind, Op, Shape, Work
 
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
@@ -40,6 +40,14 @@ class Flatten(Op):
         """Each channel's range at each of its places."""
         spread = [np.repeat(ends, shape[1] * shape[2]) for ends in (incoming.low, incoming.high)]
         return Bounds(spread[0], spread[1], incoming.widest, incoming.storage)
+
+    def work(self, x: NDArray[Any]) -> Work:
+        """Nothing is computed."""
+        return Work(int(np.count_nonzero(x)))
+
+    def macs(self, shape: Shape) -> int:
+        """None."""
+        return 0
 
     def emit(self, emitter: "Emitter") -> None:
         """Moves nothing: the Linear that follows has its rows in the order of the map."""

@@ -1,13 +1,14 @@
 """Fully connected layer on spikes or counts with integer weights."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import Bounds, Kind, Op, Shape, exact_float, whole
+from rheobase.program.ops.base import Bounds, Kind, Op, Shape, Work, exact_float, whole
 from rheobase.program.ops.conv2d import weighted_bounds
 from rheobase.program.weight import Weight
 
@@ -56,6 +57,15 @@ class Linear(Op):
         values = self.weight.values()
         low, high = np.minimum(values, 0) @ incoming.high, np.maximum(values, 0) @ incoming.high
         return weighted_bounds(low, high, self.weight, self.shift, incoming)
+
+    def work(self, x: NDArray[Any]) -> Work:
+        """Each event reaches every output."""
+        outs = self.weight.shape[0]
+        return Work(int(np.count_nonzero(x)), int((x == 1).sum()) * outs, int((x > 1).sum()) * outs)
+
+    def macs(self, shape: Shape) -> int:
+        """One for each weight."""
+        return prod(self.weight.shape)
 
     def emit(self, emitter: "Emitter") -> None:
         """Scatter: every event adds one packed weight row to the accumulator."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import INT32_MAX, Bounds, Kind, Op, Shape, int32_vector, whole
+from rheobase.program.ops.base import INT32_MAX, Bounds, Kind, Op, Shape, Work, int32_vector, whole
 
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
@@ -112,6 +112,14 @@ class Neuron(Op):
             )
         fires = (self.threshold <= self.saturation).astype(np.int64)
         return Bounds(fires * 0, fires, widest, "uint8_t")
+
+    def work(self, x: NDArray[Any]) -> Work:
+        """Every neuron is updated at every step, input or not."""
+        return Work(neuron_updates=prod(x.shape))
+
+    def macs(self, shape: Shape) -> int:
+        """None: a dense network's activation multiplies nothing."""
+        return 0
 
     def emit(self, emitter: "Emitter") -> None:
         """One pass over membranes and sums; the variant is chosen by leak, reset and types."""

@@ -1,13 +1,14 @@
 """The end of a program: class scores summed over time."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import INT32_MAX, Bounds, Kind, Op, Shape, int32_vector
+from rheobase.program.ops.base import INT32_MAX, Bounds, Kind, Op, Shape, Work, int32_vector
 
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
@@ -56,6 +57,14 @@ class Readout(Op):
                 "lower the shift, the weight bits or T"
             )
         return Bounds(low, high, widest, "int32_t")
+
+    def work(self, x: NDArray[Any]) -> Work:
+        """Every class is updated at every step."""
+        return Work(neuron_updates=prod(x.shape))
+
+    def macs(self, shape: Shape) -> int:
+        """None."""
+        return 0
 
     def emit(self, emitter: "Emitter") -> None:
         """Add the sums to the running logits."""

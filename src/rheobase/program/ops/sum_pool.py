@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import Bounds, Kind, Op, Shape, counter, whole
+from rheobase.program.ops.base import Bounds, Kind, Op, Shape, Work, counter, whole
 
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
@@ -64,6 +64,17 @@ class SumPool(Op):
                 f"a {high}x{wide} window can count to {int(most.max())}, beyond 16 bits; use a smaller one"
             )
         return Bounds(incoming.low * 0, most, int(most.max()), counter(most))
+
+    def work(self, x: NDArray[Any]) -> Work:
+        """Each event inside a window is one addition, whatever its count."""
+        high, wide = self.window(x.shape[2:])
+        _, rows, columns = self.output_shape(x.shape[2:])
+        inside = int(np.count_nonzero(x[..., : rows * high, : columns * wide]))
+        return Work(int(np.count_nonzero(x)), inside)
+
+    def macs(self, shape: Shape) -> int:
+        """None: a sum multiplies nothing."""
+        return 0
 
     def emit(self, emitter: "Emitter") -> None:
         """Dense sums into the other buffer."""

@@ -9,21 +9,22 @@ static void ${name}(const ${in} *input, ${sum} *sums, const uint8_t *weights, co
         const int32_t down = y + s->padding;
         const int32_t lowest = down - (s->out_height - 1) * s->stride;
         const int32_t first_ky = lowest >= 0 ? lowest : down % s->stride;
+        const int32_t first_out_y = (down - first_ky) / s->stride;
         for (x = 0; x < s->width; ++x) {
             const ${in} *const place = input + y * s->input_y + x * s->input_x;
             const int32_t right = x + s->padding;
             const int32_t leftmost = right - (s->out_width - 1) * s->stride;
             const int32_t first_kx = leftmost >= 0 ? leftmost : right % s->stride;
+            const int32_t first_out_x = (right - first_kx) / s->stride;
             for (c = 0; c < s->channels; ++c) {
                 const int32_t value = (int32_t)place[c * s->input_c];
-                int32_t ky, kx;
+                int32_t ky, out_y;
                 if (value == 0) {
                     continue;
                 }
-                for (ky = first_ky; ky < s->kernel_height && ky <= down; ky += s->stride) {
-                    const int32_t out_y = (down - ky) / s->stride;
-                    for (kx = first_kx; kx < s->kernel_width && kx <= right; kx += s->stride) {
-                        const int32_t out_x = (right - kx) / s->stride;
+                for (ky = first_ky, out_y = first_out_y; ky < s->kernel_height && out_y >= 0; ky += s->stride, --out_y) {
+                    int32_t kx, out_x;
+                    for (kx = first_kx, out_x = first_out_x; kx < s->kernel_width && out_x >= 0; kx += s->stride, --out_x) {
                         ${add_row}(sums + (out_y * s->out_width + out_x) * s->out_channels,
                                    weights + ((ky * s->kernel_width + kx) * s->channels + c) * row,
                                    s->out_channels, value * s->weight_step, value * s->weight_offset);
