@@ -33,7 +33,6 @@ ARMS = {
     "noise": StableSpikeConfig(beta_spike=0),
     "noise, scale .5": StableSpikeConfig(beta_spike=0, noise_scale=0.5),
     "both": StableSpikeConfig(),
-    "both, scale .5": StableSpikeConfig(noise_scale=0.5),
     "both, OR": StableSpikeConfig(bit_op="or"),
     "both, XOR": StableSpikeConfig(bit_op="xor"),
     "both, kl": StableSpikeConfig(consistency="kl"),
@@ -53,14 +52,18 @@ class Study:
     lr: float
     epochs: int
     batch_size: int
+    weight_decay: float
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
 STUDIES = {
-    "nmnist": Study("nmnist", ("low-data-0", "low-data-1", "low-data-2"), None, "count", 0.1, 12, 32),
-    "motion": Study("motion-dvs-sim", ("official",), 600, "time", 0.05, 20, 32),
+    "nmnist": Study("nmnist", ("low-data-0", "low-data-1", "low-data-2"), None, "count", 0.1, 12, 32, 1e-4),
+    "motion": Study("motion-dvs-sim", ("official",), 600, "time", 0.05, 20, 32, 5e-4),
 }
-FIELDS = ["data", "split", "T", "seed", "arm", "accuracy", "accuracy_at", "TI", "last_rate", "mean_rate", "spikes", "seconds", "commit", "machine"]  # fmt: skip
+FIELDS = [
+    *("data", "split", "T", "seed", "arm", "accuracy", "accuracy_at", "TI", "last_rate", "mean_rate"),
+    *("spikes", "seconds", "commit", "machine"),
+]
 
 
 def train_cell(study: Study, split: str, T: int, seed: int, arm: str) -> dict[str, object]:
@@ -75,7 +78,7 @@ def train_cell(study: Study, split: str, T: int, seed: int, arm: str) -> dict[st
         model,
         data.train,
         build_objective(ARMS[arm]),
-        optimiser=OptimiserConfig(name="sgd", lr=study.lr, weight_decay=1e-4),
+        optimiser=OptimiserConfig(name="sgd", lr=study.lr, weight_decay=study.weight_decay),
         train=TrainConfig(epochs=study.epochs, batch_size=study.batch_size, seed=seed, threads=1),
         quiet=True,
     )
@@ -101,14 +104,22 @@ def train_cell(study: Study, split: str, T: int, seed: int, arm: str) -> dict[st
 
 def commit() -> str:
     """Short hash of the checkout the figures come from."""
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
     return done.stdout.strip() or "unknown"
 
 
 def machine() -> str:
     """Processor kind, without its name on the network."""
     lines = Path("/proc/cpuinfo").read_text().split("\n") if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
     return f"{model}, torch {torch.__version__}"
 
 
@@ -135,7 +146,11 @@ def run(name: str, path: Path, arms: list[str], steps: list[int], jobs: int, see
     print(f"{len(cells)} trainings to do, {len(done)} done")
     for split in study.splits:  # fill the cache before the workers ask for it
         for T in steps:
-            load_dataset(DataConfig(name=study.data, split=split, T=T, binning=study.binning, train_size=study.train_size))  # type: ignore[arg-type]
+            load_dataset(
+                DataConfig(
+                    name=study.data, split=split, T=T, binning=study.binning, train_size=study.train_size
+                )
+            )  # type: ignore[arg-type]
     rows: Iterator[dict[str, object]] = Parallel(n_jobs=jobs, return_as="generator_unordered")(
         delayed(train_cell)(study, *cell) for cell in cells
     )
@@ -146,17 +161,26 @@ def run(name: str, path: Path, arms: list[str], steps: list[int], jobs: int, see
             if new:
                 writer.writeheader()
             writer.writerow(row)
-        print(f"{i}/{len(cells)} {row['split']} T={row['T']} seed {row['seed']} {row['arm']}: {row['accuracy']}", flush=True)
+        print(
+            f"{i}/{len(cells)} {row['split']} T={row['T']} seed {row['seed']} {row['arm']}: {row['accuracy']}",
+            flush=True,
+        )
 
 
-def difference(rows: list[dict[str, str]], arm: str, value: str, relative: bool = False, index: int | None = None) -> str:
+def difference(
+    rows: list[dict[str, str]], arm: str, value: str, relative: bool = False, index: int | None = None
+) -> str:
     """Mean and standard deviation of the paired difference to `none`, with the number of pairs it is positive in."""
 
     def number(row: dict[str, str]) -> float:
         return float(row[value].split()[index]) if index is not None else float(row[value])
 
     base = {(r["split"], r["seed"]): number(r) for r in rows if r["arm"] == "none"}
-    pairs = [(number(r), base[r["split"], r["seed"]]) for r in rows if r["arm"] == arm and (r["split"], r["seed"]) in base]
+    pairs = [
+        (number(r), base[r["split"], r["seed"]])
+        for r in rows
+        if r["arm"] == arm and (r["split"], r["seed"]) in base
+    ]
     if not pairs:
         return "-"
     gaps = [100 * (a / b - 1) if relative else 100 * (a - b) for a, b in pairs]
@@ -170,7 +194,9 @@ def table(path: Path) -> None:
     for T in sorted({int(r["T"]) for r in everything}):
         rows = [r for r in everything if int(r["T"]) == T]
         early = max(T // 2, 1)
-        print(f"\n### T = {T} ({path.name}; mean ± standard deviation of paired differences, pairs in which it rises)\n")
+        print(
+            f"\n### T = {T} ({path.name}; mean ± standard deviation of paired differences, pairs in which it rises)\n"
+        )
         print(f"| arm | runs | accuracy | accuracy, d | first {early} of {T}, d | TI, d | last rate, d |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for arm in ARMS:
@@ -181,7 +207,12 @@ def table(path: Path) -> None:
             first = [100 * float(r["accuracy_at"].split()[early - 1]) for r in own]
             spread = statistics.stdev(accuracy) if len(accuracy) > 1 else 0.0
             cells = (
-                ["-", f"{statistics.mean(first):.1f} (itself)", "-", f"{statistics.mean(float(r['last_rate']) for r in own):.3f} (itself)"]
+                [
+                    "-",
+                    f"{statistics.mean(first):.1f} (itself)",
+                    "-",
+                    f"{statistics.mean(float(r['last_rate']) for r in own):.3f} (itself)",
+                ]
                 if arm == "none"
                 else [
                     difference(rows, arm, "accuracy"),
@@ -190,11 +221,15 @@ def table(path: Path) -> None:
                     difference(rows, arm, "last_rate", relative=True) + " %",
                 ]
             )
-            print(f"| {arm} | {len(own)} | {statistics.mean(accuracy):.1f} ± {spread:.1f} | {' | '.join(cells)} |")
+            print(
+                f"| {arm} | {len(own)} | {statistics.mean(accuracy):.1f} ± {spread:.1f} | {' | '.join(cells)} |"
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     runs = commands.add_parser("run")
     runs.add_argument("study", choices=sorted(STUDIES))

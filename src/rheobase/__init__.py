@@ -25,7 +25,15 @@ _HOMES = {
     "rheobase.objectives": ("CrossEntropy", "StableSpike", "StableSpikeConfig"),
     "rheobase.program": ("CompiledProgram", "Program", "load", "save", "write_c"),
     "rheobase.program.lower": ("lower",),
-    "rheobase.training": ("OptimiserConfig", "TrainConfig", "evaluate", "fit", "load_recipe", "open_run", "train"),
+    "rheobase.training": (
+        "OptimiserConfig",
+        "TrainConfig",
+        "evaluate",
+        "fit",
+        "load_recipe",
+        "open_run",
+        "train",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -48,7 +48,9 @@ def sha256_file(path: Path) -> str:
 def cache_folder(*parts: str) -> Path:
     """Folder for things that can be made again: `$RHEOBASE_CACHE`, else `$XDG_CACHE_HOME/rheobase`, else `~/.cache/rheobase`."""
     given = os.environ.get("RHEOBASE_CACHE")
-    base = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rheobase"
+    base = (
+        Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rheobase"
+    )
     folder = base.joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -32,7 +32,9 @@ def compiler_version() -> str:
     path = compiler()
     if path is None:
         return "none"
-    return subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
+    return subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split(
+        "\n"
+    )[0]
 
 
 @cache
@@ -45,7 +47,9 @@ def machine() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), "unknown")
 
 
-def compile_shared(sources: Sequence[Path], flags: Sequence[str], name: str, libraries: Sequence[str] = ()) -> Path:
+def compile_shared(
+    sources: Sequence[Path], flags: Sequence[str], name: str, libraries: Sequence[str] = ()
+) -> Path:
     """Compile C `sources` to a shared library and return its path; a library made before is reused.
 
     The cache key is the sources' bytes (with every `.h` beside them), flags, compiler version and processor. The library is
@@ -56,7 +60,9 @@ def compile_shared(sources: Sequence[Path], flags: Sequence[str], name: str, lib
     """
     cc = compiler()
     if cc is None:
-        raise CompilerError("no C compiler found (looked for $CC, cc, gcc, clang); install one, e.g. `apt install gcc libc6-dev`")
+        raise CompilerError(
+            "no C compiler found (looked for $CC, cc, gcc, clang); install one, e.g. `apt install gcc libc6-dev`"
+        )
     digest = hashlib.sha256("\0".join([cc, compiler_version(), machine(), *flags, *libraries]).encode())
     headers = sorted({header for source in sources for header in source.parent.glob("*.h")})
     for path in [*sources, *headers]:
@@ -70,6 +76,8 @@ def compile_shared(sources: Sequence[Path], flags: Sequence[str], name: str, lib
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             lines = "\n".join(done.stderr.strip().split("\n")[:12])
-            raise CompilerError(f"{Path(cc).name} could not compile {', '.join(p.name for p in sources)}:\n{lines}")
+            raise CompilerError(
+                f"{Path(cc).name} could not compile {', '.join(p.name for p in sources)}:\n{lines}"
+            )
         os.replace(part, library)
     return library

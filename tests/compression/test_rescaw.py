@@ -18,7 +18,9 @@ def equation(weight: torch.Tensor, gamma: torch.Tensor, bits: int) -> torch.Tens
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_value_is_the_equation_in_float64(bits, mode):
-    weight = torch.randn(6, 3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(bits)) * 0.08
+    weight = (
+        torch.randn(6, 3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(bits)) * 0.08
+    )
     quantiser = ReScaW(ReScaWConfig(bits=bits, gamma_mode=mode))
     expected = equation(weight, quantiser.gamma(weight), bits)
     torch.testing.assert_close(quantiser(weight), expected, rtol=1e-14, atol=1e-15)
@@ -74,7 +76,10 @@ def test_an_all_zero_channel_does_not_divide_by_zero():
 def test_code_usage_of_gaussian_weights():
     """On N(0, .08) vanilla uses 77 of 256, 6 of 16, 2 of 4 codes; ReScaW all of them (QP-SNN specification)."""
     weight = torch.randn(64, 4096, generator=torch.Generator().manual_seed(0)) * 0.08
-    used = {b: round(code_usage(ReScaW(ReScaWConfig(bits=b, gamma_mode="unit")), weight) * 2**b) for b in (8, 4, 2)}
+    used = {
+        b: round(code_usage(ReScaW(ReScaWConfig(bits=b, gamma_mode="unit")), weight) * 2**b)
+        for b in (8, 4, 2)
+    }
     assert used[2] == 2 and used[4] in (6, 8) and 70 <= used[8] <= 110
     assert all(code_usage(ReScaW(ReScaWConfig(bits=b)), weight) == 1.0 for b in (8, 4, 2))
 

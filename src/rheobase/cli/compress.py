@@ -12,7 +12,9 @@ from rheobase.training import compress, open_run
 
 def compress_command(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    bits: Annotated[int | None, typer.Option(help="Weight bits: 1, 2, 4 or 8. Default: the recipe's.")] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="Weight bits: 1, 2, 4 or 8. Default: the recipe's.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Fine-tuning epochs. Default: the recipe's.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
     json: JsonOption = None,
@@ -38,4 +40,6 @@ def compress_command(
         ["state", "test accuracy"],
         [(state, percent(accuracy)) for state, accuracy in accuracies.items()],
     )
-    write_json(json, {"run": str(run), "bits": result.config.bits, "bytes_weights_packed": packed, **accuracies})
+    write_json(
+        json, {"run": str(run), "bits": result.config.bits, "bytes_weights_packed": packed, **accuracies}
+    )

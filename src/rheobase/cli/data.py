@@ -7,10 +7,12 @@ import numpy as np
 import typer
 
 from rheobase.cli.output import JsonOption, console, print_table, write_json
-from rheobase.datasets import DataConfig, list_datasets, load_dataset
+from rheobase.datasets import DataConfig, FrameSet, list_datasets, load_dataset
 from rheobase.events import read_recording
 
-app = typer.Typer(no_args_is_help=True, help="Data sets and recordings. Example: rheobase data show motion-dvs-sim")
+app = typer.Typer(
+    no_args_is_help=True, help="Data sets and recordings. Example: rheobase data show motion-dvs-sim"
+)
 
 
 @app.command("list")
@@ -29,7 +31,9 @@ def list_command(json: JsonOption = None) -> None:
 def show_command(
     name: Annotated[str, typer.Argument(help="Name of the data set.")],
     T: Annotated[int, typer.Option("--T", "-T", help="Number of frames.")] = 4,
-    binning: Annotated[Literal["time", "count"], typer.Option(help="Frames of equal time or of equal event count.")] = "time",
+    binning: Annotated[
+        Literal["time", "count"], typer.Option(help="Frames of equal time or of equal event count.")
+    ] = "time",
     split: Annotated[str, typer.Option(help="Name of the split.")] = "official",
     folder: Annotated[Path | None, typer.Option(help="Your recordings, for the data set 'folder'.")] = None,
     json: JsonOption = None,
@@ -39,31 +43,39 @@ def show_command(
     Example: rheobase data show nmnist --split low-data-0
     """
     data = load_dataset(DataConfig(name=name, T=T, binning=binning, split=split, folder=folder))
-    parts = {part: getattr(data, part) for part in ("train", "validation", "test")}
+    parts = {part: _part(getattr(data, part)) for part in ("train", "validation", "test")}
     result = {
         "name": data.name,
         "classes": list(data.classes),
         "sensor": list(data.sensor),
         "T": data.T,
         "split_hash": data.split_hash,
-        "parts": {
-            part: {"recordings": len(frames), "events_per_recording": float(np.mean(frames.frames.sum((1, 2, 3, 4)))) if len(frames) else 0.0}
-            for part, frames in parts.items()
-        },
+        "parts": parts,
     }
-    console.print(f"[bold]{data.name}[/] {data.sensor[0]}x{data.sensor[1]}, {len(data.classes)} classes: {', '.join(data.classes)}")
+    console.print(
+        f"[bold]{data.name}[/] {data.sensor[0]}x{data.sensor[1]}, {len(data.classes)} classes: {', '.join(data.classes)}"
+    )
     console.print(f"split {split}, sha256 {data.split_hash}")
     print_table(
         "",
         ["part", "recordings", "events each"],
-        [(part, facts["recordings"], f"{facts['events_per_recording']:.0f}") for part, facts in result["parts"].items()],
+        [
+            (part, facts["recordings"], f"{facts['events_per_recording']:.0f}")
+            for part, facts in parts.items()
+        ],
     )
     write_json(json, result)
 
 
+def _part(frames: FrameSet) -> dict[str, float]:
+    events = frames.frames.sum((1, 2, 3, 4))
+    return {"recordings": len(frames), "events_per_recording": float(events.mean()) if len(frames) else 0.0}
+
+
 @app.command("info")
 def info_command(
-    file: Annotated[Path, typer.Argument(help="A recording: .bin (N-MNIST), .npz, .npy or .csv.")], json: JsonOption = None
+    file: Annotated[Path, typer.Argument(help="A recording: .bin (N-MNIST), .npz, .npy or .csv.")],
+    json: JsonOption = None,
 ) -> None:
     """Say what is in one recording.
 

@@ -14,13 +14,23 @@ from rheobase.report import collect, write_report
 from rheobase.training import compress, export_c, load_recipe, open_run, train
 from rheobase.training.run import RECIPE
 
-RECIPES = {"motion-dvs-sim": "demo_motion.yaml", "nmnist": "demo_nmnist.yaml", "digits-dvs": "demo_digits.yaml"}
+RECIPES = {
+    "motion-dvs-sim": "demo_motion.yaml",
+    "nmnist": "demo_nmnist.yaml",
+    "digits-dvs": "demo_digits.yaml",
+}
 
 
 def demo(
-    data: Annotated[str, typer.Option(help="Data set: motion-dvs-sim, digits-dvs or nmnist.")] = "motion-dvs-sim",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the runs. Default: runs/demo-<data>.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh/--keep", help="Start anew, or go on with what the folder holds.")] = True,
+    data: Annotated[
+        str, typer.Option(help="Data set: motion-dvs-sim, digits-dvs or nmnist.")
+    ] = "motion-dvs-sim",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the runs. Default: runs/demo-<data>.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--keep", help="Start anew, or go on with what the folder holds.")
+    ] = True,
     json: JsonOption = None,
 ) -> None:
     """Train with and without Stable Spike, quantise to 4 bit, harden, export C, verify, report.
@@ -37,14 +47,18 @@ def demo(
     write_json(json, result)
 
 
-def run_demo(data: str, folder: Path, *, fresh: bool = True, overrides: list[str] | None = None) -> dict[str, Any]:
+def run_demo(
+    data: str, folder: Path, *, fresh: bool = True, overrides: list[str] | None = None
+) -> dict[str, Any]:
     """The whole path; returns what `--json` writes.
 
     Every step leaves its files in `folder/baseline` and `folder/stable_spike`.
     """
     recipe = files("rheobase.cli").joinpath("recipes", RECIPES[data])
     runs = {}
-    for step, (arm, objective) in enumerate((("baseline", "cross_entropy"), ("stable_spike", "stable_spike")), 1):
+    for step, (arm, objective) in enumerate(
+        (("baseline", "cross_entropy"), ("stable_spike", "stable_spike")), 1
+    ):
         console.rule(f"{step}/5 train: {arm.replace('_', ' ')}", align="left")
         target = folder / arm
         if fresh and (target / RECIPE).is_file():
@@ -59,13 +73,19 @@ def run_demo(data: str, folder: Path, *, fresh: bool = True, overrides: list[str
     facts = export_c(shipped).facts
     console.rule("5/5 report", align="left")
     report = shipped.folder / "report.html"
-    write_report(collect(shipped.folder, runs["baseline"].folder, command=f"rheobase demo --data {data}"), report)
+    write_report(
+        collect(shipped.folder, runs["baseline"].folder, command=f"rheobase demo --data {data}"), report
+    )
     baseline, spike = runs["baseline"].evaluation, shipped.evaluation
     assert baseline is not None and spike is not None, "both runs were evaluated"
     return {
         "data": data,
         "baseline": {"accuracy": baseline.accuracy, "accuracy_at": baseline.accuracy_at},
-        "float": {"accuracy": spike.accuracy, "accuracy_at": spike.accuracy_at, "bytes": facts["float_bytes"]},
+        "float": {
+            "accuracy": spike.accuracy,
+            "accuracy_at": spike.accuracy_at,
+            "bytes": facts["float_bytes"],
+        },
         "quantised": {"accuracy": compressed.quantised_evaluation.accuracy, "bits": compressed.config.bits},
         "hardened": {"accuracy": compressed.hardened_evaluation.accuracy},
         "program": {key: value for key, value in facts.items() if key != "layers"},
@@ -82,10 +102,22 @@ def _print(result: dict[str, Any]) -> None:
         ["state", "test accuracy", "bytes"],
         [
             ("baseline, float", percent(result["baseline"]["accuracy"]), kilobytes(result["float"]["bytes"])),
-            ("Stable Spike, float", percent(result["float"]["accuracy"]), kilobytes(result["float"]["bytes"])),
-            (f"quantised, {result['quantised']['bits']} bit", percent(result["quantised"]["accuracy"]), kilobytes(program["bytes_weights"])),
+            (
+                "Stable Spike, float",
+                percent(result["float"]["accuracy"]),
+                kilobytes(result["float"]["bytes"]),
+            ),
+            (
+                f"quantised, {result['quantised']['bits']} bit",
+                percent(result["quantised"]["accuracy"]),
+                kilobytes(program["bytes_weights"]),
+            ),
             ("hardened", percent(result["hardened"]["accuracy"]), kilobytes(program["bytes_weights"])),
-            ("C program", percent(program["accuracy"]), kilobytes(program["bytes_weights"] + program["bytes_code"])),
+            (
+                "C program",
+                percent(program["accuracy"]),
+                kilobytes(program["bytes_weights"] + program["bytes_code"]),
+            ),
         ],
     )
     before, after = result["baseline"]["accuracy_at"][early - 1], result["float"]["accuracy_at"][early - 1]
@@ -95,6 +127,7 @@ def _print(result: dict[str, Any]) -> None:
         f"{kilobytes(program['bytes_state'])} state; {program['spikes_per_sample']:,.0f} spikes and "
         f"{program['synops_per_sample']:,.0f} synaptic operations per sample "
         f"({program['dense_macs_per_sample']:,.0f} multiply-accumulates in the float model)\n"
-        f"C equals the model, spike for spike and logit for logit, on {program['equal']} of {program['samples']} test recordings\n"
+        f"C equals the model, spike for spike and logit for logit, on {program['equal']} of {program['samples']} "
+        f"test recordings\n"
         f"report: {result['report']}    ({result['seconds']:.0f} s)"
     )

@@ -36,7 +36,9 @@ def doctor_command(json: JsonOption = None) -> None:
     """
     findings = examine()
     for finding in findings:
-        console.print(f"{'[green]ok  [/]' if finding.ok else '[yellow]look[/]'} [bold]{finding.name:<12}[/] {finding.found}")
+        console.print(
+            f"{'[green]ok  [/]' if finding.ok else '[yellow]look[/]'} [bold]{finding.name:<12}[/] {finding.found}"
+        )
         if finding.advice:
             console.print(f"                  [dim]{finding.advice}[/]")
     write_json(json, [asdict(finding) for finding in findings])
@@ -52,19 +54,27 @@ def _torch() -> Finding:
 
 def _compiler() -> Finding:
     if native.compiler() is None:
-        advice = "install one (`apt install gcc libc6-dev`): without it neurons run on plain torch and programs cannot be verified"
+        advice = "install one (`apt install gcc libc6-dev`): without it training is slower and no program can be verified"
         return Finding("compiler", False, "no C compiler found", advice)
     source = cache_folder("doctor") / "answer.c"
     source.write_text("int answer(void) { return 42; }\n")
     try:
         native.compile_shared([source], ["-std=c99", "-O2"], "doctor")
     except RheobaseError as error:
-        return Finding("compiler", False, str(error).split("\n")[0], "install the C library's headers (`apt install libc6-dev`)")
+        return Finding(
+            "compiler",
+            False,
+            str(error).split("\n")[0],
+            "install the C library's headers (`apt install libc6-dev`)",
+        )
     return Finding("compiler", True, native.compiler_version())
 
 
 def _threads() -> Finding:
-    threads, cores = torch.get_num_threads(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads, cores = (
+        torch.get_num_threads(),
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    )
     advice = "" if threads == cores else f"set OMP_NUM_THREADS={cores} to use every core"
     return Finding("threads", threads == cores, f"{threads} for {cores} cores", advice)
 
@@ -78,9 +88,19 @@ def _gpu() -> Finding:
 def _data_root() -> Finding:
     root = os.environ.get("RHEOBASE_DATA")
     if root is None:
-        return Finding("data root", True, "RHEOBASE_DATA is not set", "only needed for data sets that are not generated, such as nmnist")
+        return Finding(
+            "data root",
+            True,
+            "RHEOBASE_DATA is not set",
+            "only needed for data sets that are not generated, such as nmnist",
+        )
     if not Path(root).is_dir():
-        return Finding("data root", False, f"RHEOBASE_DATA={root} is no folder", "point it at the folder that holds your data sets")
+        return Finding(
+            "data root",
+            False,
+            f"RHEOBASE_DATA={root} is no folder",
+            "point it at the folder that holds your data sets",
+        )
     return Finding("data root", True, root)
 
 
@@ -99,5 +119,7 @@ def _extras() -> list[Finding]:
     return [
         Finding("tensorboard", True, "installed")
         if importlib.util.find_spec("tensorboard")
-        else Finding("tensorboard", True, "not installed", "for live curves: pip install 'rheobase[tensorboard]'")
+        else Finding(
+            "tensorboard", True, "not installed", "for live curves: pip install 'rheobase[tensorboard]'"
+        )
     ]

@@ -11,7 +11,9 @@ from rheobase.training import Evaluation, open_run
 
 def evaluate_command(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    robustness: Annotated[bool, typer.Option("--robustness", help="Also under added noise events and lost events.")] = False,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also under added noise events and lost events.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Accuracy after each timestep, spikes, firing rates, confusion, and robustness of a trained run.
@@ -25,15 +27,25 @@ def evaluate_command(
 
 def print_evaluation(found: Evaluation) -> None:
     """The evaluation as tables."""
-    console.print(f"[bold]{percent(found.accuracy)}[/] of {found.samples} test recordings, {found.spikes_per_sample:,.0f} spikes each")
+    console.print(
+        f"[bold]{percent(found.accuracy)}[/] of {found.samples} test recordings, {found.spikes_per_sample:,.0f} spikes each"
+    )
     print_table(
         "Accuracy after the first k timesteps",
         ["k", *(str(k + 1) for k in range(len(found.accuracy_at)))],
         [["accuracy", *map(percent, found.accuracy_at)]],
     )
-    print_table("Firing rate", ["layer", "spikes per neuron and step"], [(name, f"{rate:.4f}") for name, rate in found.rates.items()])
+    print_table(
+        "Firing rate",
+        ["layer", "spikes per neuron and step"],
+        [(name, f"{rate:.4f}") for name, rate in found.rates.items()],
+    )
     if found.temporal_inconsistency is not None:
         console.print(f"temporal inconsistency {found.temporal_inconsistency:.4f}")
     for kind, curve in found.robustness.items():
         title = "Events added as noise" if kind == "noise" else "Events lost"
-        print_table(title, ["share", *(percent(level) for level, _ in curve)], [["accuracy", *(percent(a) for _, a in curve)]])
+        print_table(
+            title,
+            ["share", *(percent(level) for level, _ in curve)],
+            [["accuracy", *(percent(a) for _, a in curve)]],
+        )

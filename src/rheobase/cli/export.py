@@ -12,7 +12,9 @@ from rheobase.training import export_c, open_run
 def export_command(
     run: Annotated[Path, typer.Argument(help="Run folder, compressed.")],
     to: Annotated[Literal["c"], typer.Option("--to", help="Target format.")] = "c",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the sources. Default: RUN/c.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the sources. Default: RUN/c.")
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Write integer C99, compile it here, and compare it with the model on every test recording.
@@ -38,8 +40,11 @@ def export_command(
         ],
     )
     console.print(
-        f"{kilobytes(facts['bytes_weights'])} weights, {kilobytes(facts['bytes_code'])} code, {kilobytes(facts['bytes_state'])} state; "
+        f"{kilobytes(facts['bytes_weights'])} weights, {kilobytes(facts['bytes_code'])} code, "
+        f"{kilobytes(facts['bytes_state'])} state; "
         f"test accuracy {percent(facts['accuracy'])}; C equals the model on {facts['equal']} of {facts['samples']} recordings"
     )
-    console.print(f"sources in {exported.folder}; try: cd {exported.folder} && cc -std=c99 -O2 model.c self_test.c -o self_test && ./self_test")
+    console.print(
+        f"sources in {exported.folder}; try there: cc -std=c99 -O2 model.c self_test.c -o self_test && ./self_test"
+    )
     write_json(json, {"run": str(run), "folder": str(exported.folder), **facts})

@@ -35,7 +35,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _main(
-    _: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and stop."),
+    _: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
 ) -> None:
     """Train spiking networks that need few timesteps, few bits and few spikes; ship them as integer C programs."""
 

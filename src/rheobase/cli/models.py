@@ -21,7 +21,11 @@ def models_command(
     for name in list_models():
         model = create_model(name, num_classes=classes, in_channels=2, input_size=(size, size))
         rows.append(
-            {"name": name, "parameters": sum(p.numel() for p in model.parameters()), "neurons": len(model.neurons())}
+            {
+                "name": name,
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "neurons": len(model.neurons()),
+            }
         )
     print_table(
         f"Models for {size}x{size} events, {classes} classes",

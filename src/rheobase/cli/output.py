@@ -15,7 +15,8 @@ from rheobase.files import atomic_write_json
 console = Console(highlight=False)
 
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON to FILE ('-': standard output).")
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write the result as JSON to FILE ('-': standard output)."),
 ]
 
 

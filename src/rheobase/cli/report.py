@@ -12,7 +12,9 @@ from rheobase.report import collect, write_report
 def report_command(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     baseline: Annotated[Path | None, typer.Option(help="Run folder of the baseline to compare with.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write. Default: RUN/report.html.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write. Default: RUN/report.html.")
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Write a self-contained HTML report of a run, beside its baseline if there is one.

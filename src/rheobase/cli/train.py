@@ -11,9 +11,16 @@ from rheobase.training import load_recipe, train
 
 def train_command(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Single values to change, key.sub=value.", metavar="[KEY=VALUE]...")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/<name of the recipe>.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of the run folder.")] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Single values to change, key.sub=value.", metavar="[KEY=VALUE]..."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/<name of the recipe>.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of the run folder.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
     json: JsonOption = None,
 ) -> None:
@@ -25,5 +32,7 @@ def train_command(
     run = train(load_recipe(recipe, overrides or []), folder, resume=resume, quiet=quiet or None)
     evaluation = run.evaluation
     assert evaluation is not None, "train ends with an evaluation"
-    console.print(f"test accuracy {percent(evaluation.accuracy)} on {evaluation.samples} recordings; run folder {folder}")
+    console.print(
+        f"test accuracy {percent(evaluation.accuracy)} on {evaluation.samples} recordings; run folder {folder}"
+    )
     write_json(json, {"run": str(folder), **run.result, "test": evaluation.to_json()})

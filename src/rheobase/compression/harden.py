@@ -9,9 +9,9 @@ Dividing the neuron's equation by `|U_c|` and multiplying by `2^F` leaves intege
 
     v' = v * 2^F/|U_c|,   theta_c = ceil(theta * 2^F/|U_c|),   b_c = round(B_c * 2^F/|U_c|),   current a_c << F
 
-a negative `U_c` turns the sign of the row. Only the rounding of theta and b, the floor in the leak, and saturation change the model.
-`F` is the largest number of fractional bits with which a 16-bit membrane holds 8 thresholds and float32 stays exact; where none does,
-the membrane takes 32 bits.
+a negative `U_c` turns the sign of the row. Only the rounding of theta and b, the floor in the leak, and saturation change the
+model. `F` is the largest number of fractional bits with which a 16-bit membrane holds 8 thresholds and float32 stays exact; where
+none does, the membrane takes 32 bits.
 
 Source: the folding is standard practice for integer networks; the choice of F is ours.
 """
@@ -81,13 +81,17 @@ def harden(model: SpikingModel) -> Hardened:
     """
     scales = quantisers(model)
     modules = dict(model.named_modules())
-    builder = _Builder()
+    builder = _Builder(model.config.input_size)
     for name in _chain(model):
         layer = modules[name]
         if isinstance(layer, Conv2d | Linear):
             if name not in scales:
-                raise LatticeError(f"layer {name!r} has float weights: call quantise_ with edge_bits=8 before harden")
-            builder.weighted(name, layer, *scales[name].integers(latent_weight(layer)), scales[name].config.bits)
+                raise LatticeError(
+                    f"layer {name!r} has float weights: call quantise_ with edge_bits=8 before harden"
+                )
+            builder.weighted(
+                name, layer, *scales[name].integers(latent_weight(layer)), scales[name].config.bits
+            )
         elif isinstance(layer, BatchNorm2d):
             builder.batch_norm(name, layer)
         elif isinstance(layer, Neuron):
@@ -99,8 +103,10 @@ def harden(model: SpikingModel) -> Hardened:
         elif isinstance(layer, Flatten):
             builder.flatten(name)
         else:
-            raise LatticeError(f"layer {name!r} ({type(layer).__name__}) cannot be put on the integer lattice")
-        builder.follow(layer, model.config.in_channels, model.config.input_size)
+            raise LatticeError(
+                f"layer {name!r} ({type(layer).__name__}) cannot be put on the integer lattice"
+            )
+        builder.map = _map_after(layer, builder.map)
     chain, scale = builder.finish()
     return Hardened(chain, (model.config.in_channels, *model.config.input_size), scale)
 
@@ -134,42 +140,38 @@ def _plain_pool(name: str, layer: nn.AvgPool2d) -> tuple[int, int]:
         return (value, value) if isinstance(value, int) else value
 
     kernel = pair(layer.kernel_size)
-    if pair(layer.stride) != kernel or pair(layer.padding) != (0, 0) or layer.ceil_mode or layer.divisor_override:
-        raise LatticeError(f"layer {name!r}: only average pooling with stride = kernel and no padding becomes a sum pool")
+    if (
+        pair(layer.stride) != kernel
+        or pair(layer.padding) != (0, 0)
+        or layer.ceil_mode
+        or layer.divisor_override
+    ):
+        raise LatticeError(
+            f"layer {name!r}: only average pooling with stride = kernel and no padding becomes a sum pool"
+        )
     return kernel
 
 
 class _Builder:
     """Consumes the layers of a chain one by one and keeps the unit and range of what flows between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, input_size: tuple[int, int]) -> None:
         self.chain: list[tuple[str, LatticeModule]] = []
         self.pending: _Pending | None = None
         self.input_unit = 1.0
         self.input_max = INPUT_MAX
-        self.map: tuple[int, int] | None = None
+        self.map = input_size
 
-    def follow(self, layer: nn.Module, in_channels: int, input_size: tuple[int, int]) -> None:
-        """Keep the size of the map (global pooling needs it)."""
-        h, w = self.map or input_size
-        if isinstance(layer, Conv2d):
-            kh, kw = layer.kernel_size
-            (sh, sw), (ph, pw) = layer.stride, layer.padding
-            h, w = (h + 2 * int(ph) - kh) // sh + 1, (w + 2 * int(pw) - kw) // sw + 1
-        elif isinstance(layer, AvgPool2d):
-            kh, kw = _plain_pool("", layer)
-            h, w = h // kh, w // kw
-        elif isinstance(layer, GlobalAvgPool2d):
-            h, w = 1, 1
-        self.map = (h, w)
-        self.input_size = input_size
-
-    def weighted(self, name: str, layer: nn.Conv2d | nn.Linear, values: Tensor, unit: Tensor, bits: int) -> None:
+    def weighted(
+        self, name: str, layer: nn.Conv2d | nn.Linear, values: Tensor, unit: Tensor, bits: int
+    ) -> None:
         self._expect_nothing_pending(name)
         if isinstance(layer, nn.Conv2d):
             plain = layer.groups == 1 and layer.dilation == (1, 1) and not isinstance(layer.padding, str)
             if not plain or layer.padding_mode != "zeros":
-                raise LatticeError(f"layer {name!r}: only zero-padded convolutions with groups=1, dilation=1 can be hardened")
+                raise LatticeError(
+                    f"layer {name!r}: only zero-padded convolutions with groups=1, dilation=1 can be hardened"
+                )
         rows = unit.flatten().double().expand(values.shape[0])
         bias = torch.zeros(values.shape[0]) if layer.bias is None else layer.bias
         self.pending = _Pending(name, layer, values.clone(), bits, rows * self.input_unit, bias.double())
@@ -177,7 +179,9 @@ class _Builder:
     def batch_norm(self, name: str, layer: nn.BatchNorm2d) -> None:
         p = self.pending
         if p is None or layer.running_mean is None or layer.running_var is None:
-            raise LatticeError(f"batch-norm {name!r} must follow a convolution and keep running statistics to be folded")
+            raise LatticeError(
+                f"batch-norm {name!r} must follow a convolution and keep running statistics to be folded"
+            )
         gain = 1 / torch.sqrt(layer.running_var.double() + layer.eps)
         shift = torch.zeros_like(gain)
         if layer.affine:
@@ -202,14 +206,16 @@ class _Builder:
             )
         p.values *= sign.float().reshape(-1, *[1] * (p.values.dim() - 1))
         reset = None if layer.v_reset is None else torch.full_like(unit, layer.v_reset)
-        lattice, shift = _fit(name, p.bound(self.input_max), theta / unit, offset / unit, reset, unit, leak_shift, layer)
+        lattice, shift = _fit(
+            name, p.bound(self.input_max), theta / unit, offset / unit, reset, unit, leak_shift, layer
+        )
         self._emit_weighted(shift)
         self.chain.append((name, lattice))
         self.input_unit, self.input_max = 1.0, 1
 
     def pool(self, name: str, kernel: tuple[int, int] | None) -> None:
         self._expect_nothing_pending(name)
-        kernel = kernel or self.map or self.input_size
+        kernel = kernel or self.map
         self.chain.append((name, LatticeSumPool(kernel)))
         area = kernel[0] * kernel[1]
         self.input_unit, self.input_max = self.input_unit / area, self.input_max * area
@@ -221,43 +227,72 @@ class _Builder:
     def finish(self) -> tuple[list[tuple[str, LatticeModule]], float]:
         """The chain, closed by a readout, and the unit of its logits."""
         if (p := self.pending) is None or not isinstance(p.layer, nn.Linear):
-            raise LatticeError("the model must end with a linear layer, whose outputs become the integer logits")
+            raise LatticeError(
+                "the model must end with a linear layer, whose outputs become the integer logits"
+            )
         unit = float(p.unit[0])
         if not bool((p.unit == unit).all()):
-            raise LatticeError(f"layer {p.name!r} gives the logits: quantise it per tensor, so that all classes share one unit")
+            raise LatticeError(
+                f"layer {p.name!r} gives the logits: quantise it per tensor, so that all classes share one unit"
+            )
         bias = torch.round(p.offset / unit)
         bound = float((p.bound(self.input_max) + bias.abs()).max())
         if bound >= EXACT:
-            raise LatticeError(f"logits of {p.name!r} may reach {bound:.0f}, beyond exact float32 (2^24): use fewer weight bits")
+            raise LatticeError(
+                f"logits of {p.name!r} may reach {bound:.0f}, beyond exact float32 (2^24): use fewer weight bits"
+            )
         name = p.name
         self._emit_weighted(0)
         self.chain.append((f"{name}.readout", LatticeReadout(bias.float())))
         return self.chain, unit
 
     def _emit_weighted(self, shift: int) -> None:
-        assert (p := self.pending) is not None
+        p = self.pending
+        assert p is not None
         weight = IntegerWeight(p.values.float(), p.bits, 2, -(2**p.bits - 1))
         if isinstance(p.layer, nn.Conv2d):
-            (ph, pw), stride = p.layer.padding, p.layer.stride
-            self.chain.append((p.name, LatticeConv2d(weight, (stride[0], stride[1]), (int(ph), int(pw)), shift)))
+            (ph, pw), stride = _padding(p.layer), p.layer.stride
+            self.chain.append((p.name, LatticeConv2d(weight, (stride[0], stride[1]), (ph, pw), shift)))
         else:
             self.chain.append((p.name, LatticeLinear(weight, shift)))
         self.pending = None
 
     def _expect_nothing_pending(self, name: str) -> None:
         if self.pending is not None:
-            raise LatticeError(f"layer {name!r} takes the output of {self.pending.name!r}: a neuron must stand between them")
+            raise LatticeError(
+                f"layer {name!r} takes the output of {self.pending.name!r}: a neuron must stand between them"
+            )
+
+
+def _padding(layer: nn.Conv2d) -> tuple[int, int]:
+    assert not isinstance(layer.padding, str), "refused when the layer was met"
+    return layer.padding[0], layer.padding[1]
+
+
+def _map_after(layer: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the map after a layer (the area of a global pooling window goes into the unit)."""
+    if isinstance(layer, Conv2d):
+        pads = _padding(layer)
+        h, w = (
+            (n + 2 * p - k) // s + 1
+            for n, p, k, s in zip(size, pads, layer.kernel_size, layer.stride, strict=True)
+        )
+        return h, w
+    if isinstance(layer, AvgPool2d):
+        kernel = _plain_pool("", layer)
+        return size[0] // kernel[0], size[1] // kernel[1]
+    return (1, 1) if isinstance(layer, GlobalAvgPool2d) else size
 
 
 def _leak_shift(name: str, layer: Neuron) -> int | None:
-    """k of the leak `1 - 2^-k`, None for no leak."""
+    """K of the leak `1 - 2^-k`, None for no leak."""
     leak = float(layer.leak())
     if leak == 1.0:
         return None
     k = -math.log2(1 - leak) if leak < 1 else 0.0
     if k < 1 or not math.isclose(k, round(k), abs_tol=1e-6):
         raise LatticeError(
-            f"neuron {name!r} keeps {leak:g} of its membrane each step; the lattice holds leaks 1 - 2^-k only: use tau = 2, 4, 8, ..."
+            f"neuron {name!r} keeps {leak:g} of its membrane each step; the lattice holds 1 - 2^-k only: use tau = 2, 4, 8, ..."
         )
     return round(k)
 

@@ -40,16 +40,20 @@ class LatticeConv2d(LatticeModule):
 
     weight: Tensor
 
-    def __init__(self, weight: IntegerWeight, stride: tuple[int, int], padding: tuple[int, int], shift: int) -> None:
+    def __init__(
+        self, weight: IntegerWeight, stride: tuple[int, int], padding: tuple[int, int], shift: int
+    ) -> None:
         super().__init__()
         self.register_buffer("weight", weight.values)
         self.bits, self.step, self.offset = weight.bits, weight.step, weight.offset
         self.stride, self.padding, self.shift = stride, padding, shift
 
     def integer_weight(self) -> IntegerWeight:
+        """The weights with their code."""
         return IntegerWeight(self.weight, self.bits, self.step, self.offset)
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         acc = F.conv2d(x.flatten(0, 1), self.weight, stride=self.stride, padding=self.padding)
         return (acc * 2**self.shift).unflatten(0, x.shape[:2])
 
@@ -69,9 +73,11 @@ class LatticeLinear(LatticeModule):
         self.bits, self.step, self.offset, self.shift = weight.bits, weight.step, weight.offset, shift
 
     def integer_weight(self) -> IntegerWeight:
+        """The weights with their code."""
         return IntegerWeight(self.weight, self.bits, self.step, self.offset)
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         return F.linear(x, self.weight) * 2**self.shift
 
 
@@ -87,6 +93,7 @@ class LatticeSumPool(LatticeModule):
         self.kernel = kernel
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         mean = F.avg_pool2d(x.flatten(0, 1), self.kernel, divisor_override=1)
         return mean.unflatten(0, x.shape[:2])
 
@@ -95,6 +102,7 @@ class LatticeFlatten(LatticeModule):
     """`[T, N, C, H, W] -> [T, N, C*H*W]`, channel first."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         return x.flatten(2)
 
 
@@ -129,6 +137,7 @@ class LatticeNeuron(LatticeModule):
         self.leak_shift, self.saturation, self.bits = leak_shift, saturation, bits
 
     def forward(self, current: Tensor) -> Tensor:
+        """See the class."""
         per_channel = (-1, *[1] * (current.dim() - 3))
         threshold, bias = self.threshold.reshape(per_channel), self.bias.reshape(per_channel)
         v = torch.zeros_like(current[0])
@@ -138,11 +147,16 @@ class LatticeNeuron(LatticeModule):
                 v = v - torch.floor(v * 2.0**-self.leak_shift)
             v = (v + (current[t] + bias)).clamp_(-self.saturation, self.saturation)
             s = (v >= threshold).to(v.dtype)
-            v = v - threshold * s if self.v_reset is None else torch.where(s > 0, self.v_reset.reshape(per_channel), v)
+            v = (
+                v - threshold * s
+                if self.v_reset is None
+                else torch.where(s > 0, self.v_reset.reshape(per_channel), v)
+            )
             spikes[t] = s
         return spikes
 
     def extra_repr(self) -> str:
+        """Shown by `print(model)`."""
         return f"leak_shift={self.leak_shift}, saturation={self.saturation}, bits={self.bits}"
 
 
@@ -160,6 +174,7 @@ class LatticeReadout(LatticeModule):
         self.register_buffer("bias", bias)
 
     def forward(self, acc: Tensor) -> Tensor:
+        """See the class."""
         return acc + self.bias
 
 
@@ -183,11 +198,14 @@ class Hardened(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        return self.chain(x)  # type: ignore[no-any-return]
+        """See the class."""
+        return self.chain(x)
 
     def neurons(self) -> dict[str, nn.Module]:
         """Neuron layers in forward order, by the name of the layer they come from."""
-        return {name: m for name, m in zip(self.names, self.chain, strict=True) if isinstance(m, LatticeNeuron)}
+        return {
+            name: m for name, m in zip(self.names, self.chain, strict=True) if isinstance(m, LatticeNeuron)
+        }
 
     @property
     def feature_layer(self) -> str:

@@ -46,7 +46,9 @@ def quantise_(
     if not layers:
         raise LatticeError(f"{type(model).__name__} has no Conv2d or Linear layer to quantise")
     if quantisers(model):
-        raise LatticeError("this model is quantised already; build it anew from its float checkpoint to quantise otherwise")
+        raise LatticeError(
+            "this model is quantised already; build it anew from its float checkpoint to quantise otherwise"
+        )
     chosen = _choose(list(layers), config, overrides or {})
     for name, layer in layers.items():
         if (choice := chosen[name]) is not None:
@@ -85,7 +87,7 @@ def quantisers(model: nn.Module) -> dict[str, ReScaW]:
 
 def latent_weight(layer: nn.Module) -> nn.Parameter:
     """The float weight behind a quantised layer."""
-    return layer.parametrizations["weight"].original  # type: ignore[index, return-value, union-attr]
+    return layer.parametrizations["weight"].original  # type: ignore[index, union-attr]
 
 
 def code_usages(model: nn.Module) -> dict[str, float]:

@@ -91,7 +91,7 @@ class ReScaW(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Quantised weight `W_hat`, differentiable by the straight-through rule."""
-        return _RoundToLevels.apply(weight, self.gamma(weight), self.steps, self.config.ste)  # type: ignore[no-any-return]
+        return _RoundToLevels.apply(weight, self.gamma(weight), self.steps, self.config.ste)
 
     @torch.no_grad()
     def integers(self, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,6 +100,7 @@ class ReScaW(nn.Module):
         return 2 * codes(weight, gamma, self.steps) - self.steps, gamma / self.steps
 
     def extra_repr(self) -> str:
+        """Shown by `print(model)`."""
         return f"bits={self.config.bits}, gamma_mode={self.config.gamma_mode}, per_channel={self.config.per_channel}"
 
 

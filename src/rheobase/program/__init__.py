@@ -8,7 +8,7 @@ from rheobase.program.reference import Trace
 from rheobase.program.runner import CompiledProgram
 from rheobase.program.sizes import Sizes, measure
 from rheobase.program.storage import load, save
-from rheobase.program.verify import Verification, verify
+from rheobase.program.verify import Verification, compare, verify
 from rheobase.program.weight import Weight
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Trace",
     "Verification",
     "Weight",
+    "compare",
     "load",
     "measure",
     "ranges",

@@ -20,7 +20,9 @@ from rheobase.program.ops import Conv2d, Flatten, Linear, Neuron, Op, Readout, S
 from rheobase.program.weight import Weight
 
 
-def lower(model: Hardened, *, name: str, T: int, metadata: dict[str, str | int | float] | None = None) -> Program:
+def lower(
+    model: Hardened, *, name: str, T: int, metadata: dict[str, str | int | float] | None = None
+) -> Program:
     """Program of a hardened model, validated: its shapes chain and no integer in it can overflow.
 
     Each lattice module maps to one op; the numbers are copied, nothing is rounded here.
@@ -41,7 +43,9 @@ def lower(model: Hardened, *, name: str, T: int, metadata: dict[str, str | int |
 def _op(name: str, module: LatticeModule) -> Op:
     if isinstance(module, LatticeConv2d):
         weight = _weight(module.integer_weight())
-        return Conv2d(weight, _same(name, module.stride), _same(name, module.padding), module.shift, name=name)
+        return Conv2d(
+            weight, _same(name, module.stride), _same(name, module.padding), module.shift, name=name
+        )
     if isinstance(module, LatticeLinear):
         return Linear(_weight(module.integer_weight()), module.shift, name=name)
     if isinstance(module, LatticeSumPool):

@@ -45,7 +45,15 @@ def verify(
     Raises:
         DataError: the two traces do not have the same layers and shapes.
     """
-    found = runner(frames) if callable(runner) else runner.run_traced(frames)
+    return compare(runner(frames) if callable(runner) else runner.run_traced(frames), expected)
+
+
+def compare(found: Trace, expected: Trace) -> Verification:
+    """`verify` for traces that are there already.
+
+    Raises:
+        DataError: the two traces do not have the same layers and shapes.
+    """
     pairs: list[tuple[str, NDArray[Any], NDArray[Any]]] = [
         (f"neuron layer {i}", a, b)
         for i, (a, b) in enumerate(zip(found.spikes, expected.spikes, strict=False))

@@ -6,6 +6,7 @@
 True
 """
 
+from rheobase.report.collect import collect
 from rheobase.report.data import Arm, LayerCost, ProgramFacts, Raster, ReportData, Samples, State
 from rheobase.report.render import render, write_report
 
@@ -17,6 +18,7 @@ __all__ = [
     "ReportData",
     "Samples",
     "State",
+    "collect",
     "render",
     "write_report",
 ]

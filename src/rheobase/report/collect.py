@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from rheobase.errors import CheckpointError
 from rheobase.report.data import Arm, LayerCost, ProgramFacts, Raster, ReportData, Samples, State
@@ -22,7 +23,9 @@ def collect(run: Path, baseline: Path | None = None, *, command: str | None = No
     results = [_need(folder / "result.json") for folder in folders]
     recipes = [_recipe(folder) for folder in folders]
     if len({json.dumps(recipe["data"], sort_keys=True) for recipe in recipes}) > 1:
-        raise CheckpointError(f"{run} and {baseline} were trained on different data and cannot share a report")
+        raise CheckpointError(
+            f"{run} and {baseline} were trained on different data and cannot share a report"
+        )
     names = _names(recipes)
     result, recipe = results[-1], recipes[-1]
     evaluation = _need(run / "evaluation.json")
@@ -42,7 +45,7 @@ def collect(run: Path, baseline: Path | None = None, *, command: str | None = No
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -51,14 +54,14 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 def _need(path: Path) -> dict[str, Any]:
     if (values := _json(path)) is None:
-        raise CheckpointError(f"{path.parent} holds no finished run: {path.name} is missing. Let `rheobase train` finish first")
+        raise CheckpointError(
+            f"{path.parent} holds no finished run: {path.name} is missing. Let `rheobase train` finish first"
+        )
     return values
 
 
 def _recipe(folder: Path) -> dict[str, Any]:
-    import yaml
-
-    return yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    return yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
 
 
 def _names(recipes: list[dict[str, Any]]) -> list[str]:
@@ -74,14 +77,25 @@ def _facts(
     environment = result["environment"]
     samples, train = result["samples"], recipe["train"]
     facts = [
-        ("Data", f"{recipe['data']['name']}, {samples['train']} / {samples['validation']} / {samples['test']} recordings for training, validation, test"),
+        (
+            "Data",
+            f"{recipe['data']['name']}, {samples['train']} / {samples['validation']} / {samples['test']} recordings "
+            "for training / validation / test",
+        ),
         ("Split", f"{recipe['data']['split']}, sha256 {result['split_hash'][:16]}…"),
         ("Frames", f"T = {recipe['data']['T']}, equal {recipe['data']['binning']}"),
         ("Model", f"{recipe['model']['name']}, {result['parameters']:,} parameters"),
-        ("Training", f"{train['epochs']} epochs, batch {train['batch_size']}, {recipe['optimiser']['name']} at {recipe['optimiser']['lr']}, last epoch, {result['seconds']:.0f} s"),
+        (
+            "Training",
+            f"{train['epochs']} epochs, batch {train['batch_size']}, {recipe['optimiser']['name']} at "
+            f"{recipe['optimiser']['lr']}, last epoch, {result['seconds']:.0f} s",
+        ),
         ("Seed", str(train["seed"])),
         ("Machine", f"{environment['processor']}, {environment['threads']} threads"),
-        ("Versions", f"rheobase {environment['rheobase']}, torch {environment['torch']}, Python {environment['python']}"),
+        (
+            "Versions",
+            f"rheobase {environment['rheobase']}, torch {environment['torch']}, Python {environment['python']}",
+        ),
         ("Commit", str(environment["commit"] or "not a checkout")),
     ]
     if program is not None:
@@ -105,17 +119,26 @@ def _arm(name: str, folder: Path) -> Arm:
         confusion=found["confusion"],
         spikes_per_sample=found["spikes_per_sample"],
         temporal_inconsistency=float("nan") if inconsistency is None else inconsistency,
-        robustness={kind: [(level, accuracy) for level, accuracy in curve] for kind, curve in found["robustness"].items()},
+        robustness={
+            kind: [(level, accuracy) for level, accuracy in curve]
+            for kind, curve in found["robustness"].items()
+        },
     )
 
 
-def _states(evaluation: dict[str, Any], compressed: dict[str, Any] | None, program: dict[str, Any] | None) -> list[State]:
+def _states(
+    evaluation: dict[str, Any], compressed: dict[str, Any] | None, program: dict[str, Any] | None
+) -> list[State]:
     states = [State("float", evaluation["accuracy"], "float32 weights, as trained")]
     if compressed is not None:
         bits = compressed["config"]["bits"]
         states += [
             State("quantised", compressed["quantised"]["accuracy"], f"{bits}-bit weights, fine-tuned"),
-            State("hardened", compressed["hardened"]["accuracy"], "integer weights, thresholds, biases, membranes"),
+            State(
+                "hardened",
+                compressed["hardened"]["accuracy"],
+                "integer weights, thresholds, biases, membranes",
+            ),
         ]
     if program is not None:
         states.append(State("program", program["accuracy"], "C99, compiled and run on this machine"))
@@ -125,8 +148,20 @@ def _states(evaluation: dict[str, Any], compressed: dict[str, Any] | None, progr
 def _program(found: dict[str, Any] | None) -> ProgramFacts | None:
     if found is None:
         return None
-    names = ("bytes_weights", "bytes_state", "bytes_code", "float_bytes", "synops_per_sample", "dense_macs_per_sample", "samples", "equal", "digest")
-    return ProgramFacts(layers=[LayerCost(**layer) for layer in found["layers"]], **{name: found[name] for name in names})
+    names = (
+        "bytes_weights",
+        "bytes_state",
+        "bytes_code",
+        "float_bytes",
+        "synops_per_sample",
+        "dense_macs_per_sample",
+        "samples",
+        "equal",
+        "digest",
+    )
+    return ProgramFacts(
+        layers=[LayerCost(**layer) for layer in found["layers"]], **{name: found[name] for name in names}
+    )
 
 
 def _load(folder: Path) -> dict[str, Any]:
@@ -155,7 +190,9 @@ def _raster(folders: list[Path], classes: list[str]) -> Raster | None:
     if not found[-1]:
         return None
     label = _load(folders[-1])["labels"][0]
-    return Raster(layers=found[-1], label=str(classes[int(label)]), baseline=found[0] if len(found) > 1 else {})
+    return Raster(
+        layers=found[-1], label=str(classes[int(label)]), baseline=found[0] if len(found) > 1 else {}
+    )
 
 
 def _layers(arrays: dict[str, Any]) -> dict[str, Any]:

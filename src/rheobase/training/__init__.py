@@ -6,8 +6,10 @@
 
 from rheobase.training.callback import Callback, State
 from rheobase.training.checkpoint import Checkpoint, load_checkpoint, load_model_tensors, save_checkpoint
+from rheobase.training.compressed import Compressed, compress
 from rheobase.training.corrupt import binner
-from rheobase.training.evaluate import Evaluation, collect_samples, evaluate, measure
+from rheobase.training.evaluation import Evaluation, collect_samples, evaluate, measure
+from rheobase.training.export import Exported, export_c
 from rheobase.training.health import RateMeter, check_rates
 from rheobase.training.loader import ArrayFrames, batches, shuffled_batches
 from rheobase.training.logs import Metrics, read_metrics
@@ -31,8 +33,10 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "CompressConfig",
+    "Compressed",
     "DivergenceError",
     "Evaluation",
+    "Exported",
     "Metrics",
     "ModelRecipe",
     "OptimiserConfig",
@@ -46,8 +50,10 @@ __all__ = [
     "build_model",
     "check_rates",
     "collect_samples",
+    "compress",
     "dump_recipe",
     "evaluate",
+    "export_c",
     "fit",
     "load_checkpoint",
     "load_model_tensors",

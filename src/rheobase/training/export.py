@@ -5,7 +5,9 @@ samples the NumPy reference against both. Written to the run folder: `c/` (the s
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,29 @@ import torch
 from numpy.typing import NDArray
 
 from rheobase.compression import Hardened, harden, quantise_
-from rheobase.cost import count
+from rheobase.compression.lattice import LatticeNeuron
+from rheobase.cost import Table, count
 from rheobase.datasets import DataSet
 from rheobase.errors import CheckpointError, ProgramError
 from rheobase.files import atomic_write_json
 from rheobase.objectives import capture
-from rheobase.compression.lattice import LatticeNeuron
-from rheobase.program import Verification, CompiledProgram, Program, Trace, load, measure_sizes, reference, verify, write_c
+from rheobase.program import (
+    CompiledProgram,
+    Conv2d,
+    Linear,
+    Neuron,
+    Program,
+    Trace,
+    Verification,
+    compare,
+    load,
+    measure,
+    reference,
+    write_c,
+)
 from rheobase.program.lower import lower
 from rheobase.training.checkpoint import load_checkpoint, load_model_tensors
-from rheobase.training.compress import quant_config
+from rheobase.training.compressed import quant_config
 from rheobase.training.recipe import CompressConfig
 from rheobase.training.run import Run, build_model
 
@@ -52,33 +67,71 @@ def export_c(run: Run, folder: Path | None = None) -> Exported:
     data = run.dataset()
     program = load_program(run)
     hardened = load_hardened(run, data)
-    if lower(hardened, name=program.name, T=program.T, metadata=dict(program.metadata)).digest() != program.digest():
-        raise ProgramError(f"the program in {run.folder} is not that of its checkpoint: compress the run again")
+    if (
+        lower(hardened, name=program.name, T=program.T, metadata=dict(program.metadata)).digest()
+        != program.digest()
+    ):
+        raise ProgramError(
+            f"the program in {run.folder} is not that of its checkpoint: compress the run again"
+        )
     frames, labels = data.test.frames, data.test.labels
     compiled = CompiledProgram(program, threads=torch.get_num_threads())
-    equal, decisions, events = 0, [], []
+    equal, spikes, decisions, tables = 0, 0, [], []
     for start in range(0, len(labels), BATCH):
         batch = np.ascontiguousarray(frames[start : start + BATCH].swapaxes(0, 1))
         expected = hardened_trace(hardened, batch)
         found = compiled.run_traced(batch)
-        _require_equal(verify(lambda _, t=found: t, expected, batch), "the compiled C", start)
+        _require_equal(compare(found, expected), "the compiled C", start)
         if start < REFERENCED:
-            _require_equal(verify(lambda f: reference.run(program, f), expected, batch), "the NumPy reference", start)
+            _require_equal(compare(reference.run(program, batch), expected), "the NumPy reference", start)
         equal += batch.shape[1]
         decisions.append(found.logits.sum(0).argmax(-1))
-        events.append(count(program, batch, found))
+        spikes += sum(int(layer.sum()) for layer in found.spikes)
+        tables.append(count(program, batch, found))
     folder = folder or run.folder / "c"
     golden = np.ascontiguousarray(frames[:GOLDEN].swapaxes(0, 1))
     files = write_c(program, folder, golden)
-    facts = _facts(program, hardened, run, events)
-    facts |= {
+    sizes = measure(program)
+    layers = _layers(program, tables)
+    facts = {
         "accuracy": float((np.concatenate(decisions) == labels).mean()),
         "samples": len(labels),
         "equal": equal,
-        "referenced": min(len(labels), -(-REFERENCED // BATCH) * BATCH),
+        "digest": program.digest(),
+        "bytes_weights": sizes.bytes_weights,
+        "bytes_state": sizes.bytes_state,
+        "bytes_code": sizes.bytes_code,
+        "float_bytes": 4 * sum(p.numel() for p in build_model(run.recipe, data).parameters()),
+        "spikes_per_sample": spikes / len(labels),
+        "synops_per_sample": sum(layer["synops_per_sample"] for layer in layers),
+        "dense_macs_per_sample": sum(layer["dense_macs_per_sample"] for layer in layers),
+        "layers": layers,
     }
     atomic_write_json(run.folder / "program.json", facts)
     return Exported(folder, files, facts)
+
+
+def _layers(program: Program, tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """One entry for each weighted layer, with the neurons it feeds: bytes, and work per sample over all steps."""
+    samples = sum(table.samples for table in tables)
+    layers: list[dict[str, Any]] = []
+    for index, (op, shape) in enumerate(zip(program.ops, program.shapes(), strict=True)):
+        if isinstance(op, Conv2d | Linear):
+            work = sum(table.rows[index].synaptic_operations * table.samples for table in tables)
+            layers.append(
+                {
+                    "name": op.name,
+                    "kind": type(op).__name__,
+                    "weight_bits": op.weight.bits,
+                    "weight_bytes": op.weight.bytes,
+                    "state_bytes": 0,
+                    "synops_per_sample": work / samples,
+                    "dense_macs_per_sample": tables[0].rows[index].macs * program.T,
+                }
+            )
+        elif isinstance(op, Neuron):
+            layers[-1]["state_bytes"] = prod(shape) * op.bits // 8
+    return layers
 
 
 def load_program(run: Run) -> Program:
@@ -89,14 +142,18 @@ def load_program(run: Run) -> Program:
     """
     path = run.folder / "compressed" / "program.safetensors"
     if not path.is_file():
-        raise CheckpointError(f"{run.folder} has not been compressed: run `rheobase compress {run.folder}` first")
+        raise CheckpointError(
+            f"{run.folder} has not been compressed: run `rheobase compress {run.folder}` first"
+        )
     return load(path)
 
 
 def load_hardened(run: Run, data: DataSet) -> Hardened:
     """The hardened model, made again from the quantised checkpoint."""
     folder = run.folder / "compressed"
-    config = CompressConfig.model_validate(json.loads((folder / "compressed.json").read_text(encoding="utf-8"))["config"])
+    config = CompressConfig.model_validate(
+        json.loads((folder / "compressed.json").read_text(encoding="utf-8"))["config"]
+    )
     model = build_model(run.recipe, data)
     quantise_(model, quant_config(config))
     load_model_tensors(model, load_checkpoint(folder).model, f"the checkpoint of {folder}")

@@ -25,7 +25,7 @@ from rheobase.datasets import DataSet, load_dataset
 from rheobase.errors import RheobaseError
 from rheobase.objectives import CrossEntropy, Objective, Outputs, build_objective, capture
 from rheobase.training.callback import Callback, State
-from rheobase.training.evaluate import measure
+from rheobase.training.evaluation import measure
 from rheobase.training.health import check_rates
 from rheobase.training.keeper import Keeper
 from rheobase.training.loader import Samples, shuffled_batches, steps_per_epoch

@@ -21,7 +21,7 @@ from rheobase.files import atomic_write, atomic_write_json
 from rheobase.models import SpikingModel, create_model
 from rheobase.training.checkpoint import POINTER, has_checkpoint, load_checkpoint, load_model_tensors
 from rheobase.training.corrupt import binner
-from rheobase.training.evaluate import Evaluation, collect_samples, evaluate, save_arrays
+from rheobase.training.evaluation import Evaluation, collect_samples, evaluate, save_arrays
 from rheobase.training.logs import Metrics, read_metrics
 from rheobase.training.recipe import Recipe, dump_recipe, load_recipe
 

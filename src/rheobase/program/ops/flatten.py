@@ -34,7 +34,7 @@ class Flatten(Op):
 
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """See the class."""
-        return x.reshape(*x.shape[:2], -1)
+        return x.reshape(*x.shape[:2], prod(x.shape[2:]))
 
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
         """Each channel's range at each of its places."""

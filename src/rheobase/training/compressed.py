@@ -2,8 +2,8 @@
 
     float --quantise_, fine-tune--> quantised --harden--> hardened --lower--> Program
 
-Written to `compressed/` in the run folder: `checkpoint.json` and its tensors (the quantised model), `compressed.json` (configuration
-and figures), `program.safetensors`.
+Written to `compressed/` in the run folder: `checkpoint.json` and its tensors (the quantised model), `compressed.json`
+(configuration and figures), `program.safetensors`.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from rheobase.objectives import build_objective
 from rheobase.program import Program, save
 from rheobase.program.lower import lower
 from rheobase.training.checkpoint import Checkpoint, save_checkpoint
-from rheobase.training.evaluate import Evaluation, evaluate
+from rheobase.training.evaluation import Evaluation, evaluate
 from rheobase.training.loop import fit
 from rheobase.training.recipe import CompressConfig, OptimiserConfig, Recipe
 from rheobase.training.run import Run

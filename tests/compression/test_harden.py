@@ -1,0 +1,151 @@
+"""harden: the integer model against the quantised one, against the program, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rheobase.compression import QuantConfig, ReScaWConfig, harden, quantise_
+from rheobase.compression.harden import _chain
+from rheobase.compression.lattice import LatticeNeuron
+from rheobase.errors import LatticeError
+from rheobase.layers import BatchNorm2d
+from rheobase.models import create_model
+from rheobase.neurons import preset
+from rheobase.objectives import capture
+from rheobase.program import reference, verify
+from rheobase.program.lower import lower
+from rheobase.training.export import hardened_trace
+
+SIZE = (16, 16)
+
+
+def trained_like(name="vgg_small", neuron="lif_soft", bits=4, head="flatten", seed=0, width=0.5):
+    """A quantised network whose batch-norm has statistics and affine values as after training, some gains negative."""
+    torch.manual_seed(seed)
+    model = create_model(
+        name, num_classes=5, in_channels=2, input_size=SIZE, neuron=neuron, width=width, head=head
+    )
+    quantise_(model, QuantConfig(weights=ReScaWConfig(bits=bits)))
+    for module in model.modules():
+        if isinstance(module, BatchNorm2d):
+            module.momentum = 1.0
+            with torch.no_grad():
+                module.weight.uniform_(0.5, 1.5).mul_(
+                    torch.where(torch.rand_like(module.weight) < 0.2, -1.0, 1.0)
+                )
+                module.bias.uniform_(-0.2, 0.4)
+    model.train()
+    model(counts(seed, samples=8))
+    return model.eval()
+
+
+def counts(seed, samples=4, T=4):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.poisson(torch.full((T, samples, 2, *SIZE), 0.4), generator=generator)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("neuron", ["lif_soft", "lif_sj", "lif_tet", "if_soft"])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_hardened_follows_the_quantised_model(neuron, bits):
+    """Roundings move few spikes: layer by layer, given the same input history, almost all spikes agree."""
+    model = trained_like(neuron=neuron, bits=bits)
+    hardened = harden(model)
+    x = counts(7, samples=16)
+    first = next(iter(model.neurons()))
+    names = {id(m): n for n, m in model.named_modules()}
+    with capture(model, [names[id(model.neurons()[first])]]) as soft:
+        model(x)
+    trace = hardened_trace(hardened, x.numpy().astype(np.uint8))
+    spikes = next(iter(soft.spikes().values())).numpy()
+    assert spikes.mean() > 0.01
+    assert (spikes != trace.spikes[0]).mean() < 0.01, (
+        "first layer: only threshold, bias and leak roundings differ"
+    )
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 1000),
+    st.sampled_from(["lif_soft", "lif_sj", "lif_tet", "if_soft"]),
+    st.sampled_from([1, 2, 4, 8]),
+    st.sampled_from(["flatten", "gap"]),
+)
+def test_program_equals_hardened_exactly(seed, neuron, bits, head):
+    hardened = harden(trained_like(neuron=neuron, bits=bits, head=head, seed=seed))
+    program = lower(hardened, name="test", T=4)
+    frames = counts(seed + 1).numpy().astype(np.uint8)
+    frames[0, 0] = 255  # the largest input there is
+    found = verify(lambda x: reference.run(program, x), hardened_trace(hardened, frames), frames)
+    assert found.exact, found.first_difference
+
+
+def test_every_number_is_a_whole_number_below_2_to_24():
+    hardened = harden(trained_like())
+    for name, tensor in hardened.state_dict().items():
+        assert torch.equal(tensor, tensor.round()) and tensor.abs().max() < 2**24, name
+    logits = hardened(counts(3))
+    assert torch.equal(logits, logits.round())
+
+
+def test_membranes_take_16_bits_and_hold_8_thresholds():
+    for module in harden(trained_like()).chain:
+        if isinstance(module, LatticeNeuron):
+            assert module.bits == 16 and float(module.threshold.max()) * 8 <= module.saturation
+
+
+def test_a_lone_if_neuron_without_bias_loses_nothing():
+    """Thresholds only round up onto integers that the membrane can reach: an IF neuron without bias stays exact."""
+    model = trained_like(neuron="if_soft", seed=5)
+    for module in model.modules():
+        if isinstance(module, BatchNorm2d):
+            module.bias.data.zero_()
+            module.running_mean.zero_()
+    hardened = harden(model)
+    x = counts(11, samples=8)
+    names = {id(m): n for n, m in model.named_modules()}
+    first = next(iter(model.neurons().values()))
+    double = model.double()
+    with capture(double, [names[id(first)]]) as soft, torch.no_grad():
+        double(x.double())
+    spikes = next(iter(soft.spikes().values())).numpy().astype(np.uint8)
+    trace = hardened_trace(hardened, x.numpy().astype(np.uint8))
+    assert (
+        spikes != trace.spikes[0]
+    ).mean() < 1e-3  # soft reset by ceil(theta) leaves a residue after a spike
+
+
+def test_the_model_is_left_alone():
+    model = trained_like()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    harden(model)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_refusals_name_layer_and_reason():
+    torch.manual_seed(0)
+    plain = create_model("vgg_small", num_classes=5, in_channels=2, input_size=SIZE, width=0.5)
+    with pytest.raises(LatticeError, match=r"conv1.*float weights.*quantise_"):
+        harden(plain.eval())
+    with pytest.raises(LatticeError, match=r"neuron1.*tau = 2, 4, 8"):
+        harden(trained_like(neuron=preset("lif_soft").model_copy(update={"tau": 3.0})))
+    residual = quantise_(
+        create_model("ms_resnet18", num_classes=5, in_channels=2, input_size=SIZE, width=0.1)
+    )
+    with pytest.raises(LatticeError, match="plain chain"):
+        harden(residual.eval())
+    dead = trained_like()
+    norm = next(m for m in dead.modules() if isinstance(m, BatchNorm2d))
+    with torch.no_grad():
+        norm.weight[3] = 0.0
+    with pytest.raises(LatticeError, match="channel 3"):
+        harden(dead)
+
+
+def test_chain_is_in_forward_order():
+    names = list(_chain(create_model("vgg_small", num_classes=5, in_channels=2, input_size=SIZE)))
+    assert (
+        names[:3] == ["features.conv1", "features.norm1", "features.neuron1"] and names[-1] == "head.linear"
+    )

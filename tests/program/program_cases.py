@@ -1,0 +1,190 @@
+"""Random programs, and an independent slow interpreter of them in plain Python loops."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from rheobase.program import Conv2d, Flatten, Linear, Neuron, Op, Program, Readout, SumPool, Weight
+from rheobase.program.ir import VERSION
+
+STEPS_OFFSETS = {1: (2, -1), 2: (2, -3), 4: (2, -15), 8: (1, -128)}
+
+
+def weight(rng: np.random.Generator, shape: tuple[int, ...], bits: int) -> Weight:
+    codes = rng.integers(0, 1 << bits, shape, dtype=np.uint8)
+    return Weight(codes, bits, *STEPS_OFFSETS[bits])
+
+
+def neuron(rng: np.random.Generator, channels: int, kind: str, scale: int, **fields: Any) -> Neuron:
+    reset = {"soft": None, "hard": int(rng.integers(-3, 1)), "each": rng.integers(-5, 5, channels)}[kind]
+    threshold = rng.integers(1, max(2, 3 * scale), channels)
+    bias = rng.integers(-scale, scale + 1, channels)
+    return Neuron(threshold, bias, v_reset=reset, **fields)
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """Up to two convolutions with any stride, padding, bits, reset and leak; pooling; linear layers; any input size."""
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    shape: tuple[int, ...] = tuple(draw(st.tuples(st.integers(1, 3), st.integers(2, 6), st.integers(2, 6))))
+    start = shape
+    ops: list[Op] = []
+
+    def add(op: Op) -> None:
+        nonlocal shape
+        shape = op.output_shape(shape)
+        ops.append(op)
+
+    def fire(scale: int) -> None:
+        saturation = draw(st.sampled_from([20, 1000, 32767]))
+        add(
+            neuron(
+                rng,
+                shape[0],
+                draw(st.sampled_from(["soft", "hard", "each"])),
+                scale,
+                leak_shift=draw(st.sampled_from([None, 0, 1, 2, 5])),
+                saturation=saturation,
+                bits=draw(st.sampled_from([16, 32])),
+            )
+        )
+
+    if draw(st.booleans()):
+        add(SumPool(2))
+    for _ in range(draw(st.integers(0, 2))):
+        bits = draw(st.sampled_from([1, 2, 4, 8]))
+        kernel = draw(st.integers(1, min(3, shape[1], shape[2])))
+        out = draw(st.integers(1, 11))
+        shift = draw(st.integers(0, 3))
+        add(
+            Conv2d(
+                weight(rng, (out, shape[0], kernel, draw(st.integers(1, min(3, shape[2])))), bits),
+                draw(st.integers(1, 3)),
+                draw(st.integers(0, 2)),
+                shift,
+            )
+        )
+        fire(4 << (bits + shift))
+        pools: list[int | None] = [1, None] if min(shape[1:]) < 2 else [1, 2, None]
+        if (pool := draw(st.sampled_from(pools))) != 1:
+            add(SumPool(pool))
+    add(Flatten())
+    if draw(st.booleans()):
+        add(Linear(weight(rng, (draw(st.integers(1, 19)), shape[0]), draw(st.sampled_from([1, 2, 4, 8])))))
+        fire(8)
+    add(Linear(weight(rng, (draw(st.integers(1, 12)), shape[0]), draw(st.sampled_from([1, 2, 4, 8]))), 1))
+    add(Readout(rng.integers(-9, 10, shape[0])))
+    return Program("random", start, draw(st.integers(1, 4)), ops, {}, 0.5, VERSION)  # type: ignore[arg-type]
+
+
+def frames_for(program: Program, samples: int, seed: int, steps: int | None = None) -> np.ndarray:
+    """Sparse counts, a few of them at the top of their range."""
+    rng = np.random.default_rng(seed)
+    shape = (steps or program.T, samples, *program.input_shape)
+    counts = rng.poisson(0.5, shape) + 255 * (rng.random(shape) < 0.02)
+    return counts.clip(0, 255).astype(np.uint8)
+
+
+def small_program(bits: int = 4, **fields: Any) -> Program:
+    """Two convolutions, a pooling and a head: every op once, channels that fill no byte."""
+    rng = np.random.default_rng(7)
+    ops = [
+        Conv2d(weight(rng, (5, 2, 3, 3), bits), padding=1, name="features.0"),
+        neuron(rng, 5, "soft", 4 << bits, leak_shift=1),
+        SumPool(2),
+        Conv2d(weight(rng, (9, 5, 3, 3), bits), stride=2, padding=1, shift=2),
+        neuron(rng, 9, "hard", 8 << bits),
+        Flatten(),
+        Linear(weight(rng, (3, 36), bits)),
+        Readout(np.array([1, 0, -1])),
+    ]
+    return Program(
+        **{"name": "small", "input_shape": (2, 8, 8), "T": 3, "ops": ops, "metadata": {"seed": 7}} | fields
+    )
+
+
+def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[list[list[int]]]]:
+    """Spikes and step logits of one sample `[T, C, H, W]`, by Python integers and loops that share nothing with rheobase."""
+    membranes: dict[int, dict[Any, int]] = {i: {} for i in range(len(program.ops))}
+    spikes: list[list[Any]] = [[] for op in program.ops if isinstance(op, Neuron)]
+    logits = []
+    for frame in frames.tolist():
+        x: Any = frame
+        layer = 0
+        for index, op in enumerate(program.ops):
+            if isinstance(op, Conv2d):
+                x = slow_conv(op, x)
+            elif isinstance(op, Linear):
+                table, w = op.weight.codes.tolist(), op.weight
+                x = [
+                    sum((w.step * c + w.offset) * v for c, v in zip(row, x, strict=True)) * 2**op.shift
+                    for row in table
+                ]
+            elif isinstance(op, SumPool):
+                high = op.kernel or len(x[0])
+                wide = op.kernel or len(x[0][0])
+                x = [
+                    [
+                        [
+                            sum(sum(r[j * wide : (j + 1) * wide]) for r in m[i * high : (i + 1) * high])
+                            for j in range(len(m[0]) // wide)
+                        ]
+                        for i in range(len(m) // high)
+                    ]
+                    for m in x
+                ]
+            elif isinstance(op, Flatten):
+                x = [v for m in x for row in m for v in row]
+            elif isinstance(op, Neuron):
+                x = slow_neuron(op, x, membranes[index])
+                spikes[layer].append(x)
+                layer += 1
+            elif isinstance(op, Readout):
+                x = [a + b for a, b in zip(x, op.bias.tolist(), strict=True)]
+        logits.append(x)
+    return spikes, logits
+
+
+def slow_conv(op: Conv2d, x: list[list[list[int]]]) -> list[list[list[int]]]:
+    codes = op.weight.codes.tolist()
+    kh, kw = len(codes[0][0]), len(codes[0][0][0])
+    height, width = len(x[0]), len(x[0][0])
+
+    def at(o: int, i: int, j: int) -> int:
+        total = 0
+        for c, plane in enumerate(codes[o]):
+            for u in range(kh):
+                for v in range(kw):
+                    y, z = i * op.stride + u - op.padding, j * op.stride + v - op.padding
+                    if 0 <= y < height and 0 <= z < width:
+                        total += (op.weight.step * plane[u][v] + op.weight.offset) * x[c][y][z]
+        return total * 2**op.shift
+
+    rows = range((height + 2 * op.padding - kh) // op.stride + 1)
+    columns = range((width + 2 * op.padding - kw) // op.stride + 1)
+    return [[[at(o, i, j) for j in columns] for i in rows] for o in range(len(codes))]
+
+
+def slow_neuron(
+    op: Neuron, x: Any, membranes: dict[Any, int], channel: int = -1, place: tuple[int, ...] = ()
+) -> Any:
+    if isinstance(x, list):
+        return [
+            slow_neuron(op, part, membranes, i if channel < 0 else channel, (*place, i))
+            for i, part in enumerate(x)
+        ]
+    v = membranes.get(place, 0)
+    if op.leak_shift is not None:
+        v -= v // 2**op.leak_shift
+    v += x + int(op.bias[channel])
+    v = max(-op.saturation, min(op.saturation, v))
+    fired = v >= int(op.threshold[channel])
+    if fired:
+        v = (
+            v - int(op.threshold[channel])
+            if op.v_reset is None
+            else int(np.broadcast_to(op.v_reset, len(op.bias))[channel])
+        )
+    membranes[place] = v
+    return int(fired)
