@@ -11,7 +11,6 @@ from rheobase.errors import DataError
 from rheobase.events import drop_events
 from rheobase.training import (
     ArrayFrames,
-    binner,
     build_model,
     check_rates,
     collect_samples,
@@ -110,33 +109,28 @@ def test_foreign_models_have_no_layers():
 
 
 @pytest.mark.parametrize("binning", ["time", "count"])
-def test_binner_makes_the_frames_of_the_data_set(recipe, binning):
+def test_frames_from_a_recording_are_those_of_the_data_set(recipe, binning):
     config = recipe.data.model_copy(update={"binning": binning, "size": 4})
     data = load_dataset(config).test
-    bins = binner(config)
-    assert all(np.array_equal(bins(data.recording(i)), data.frames[i]) for i in range(len(data)))
-    other = binner(recipe.data.model_copy(update={"binning": binning, "size": 4, "T": 2}))
-    with pytest.raises(DataError, match="binned otherwise"):
-        corrupted(data, other, drop_events, 0.1, 0)
+    assert all(np.array_equal(data.frames_from(data.recording(i)), data.frames[i]) for i in range(len(data)))
 
 
 def test_robustness(recipe):
     data = load_dataset(recipe.data)
-    bins = binner(recipe.data)
-    lost = corrupted(data.test, bins, drop_events, 0.5, 0)
+    lost = corrupted(data.test, drop_events, 0.5, 0)
     share = lost.frames.sum() / data.test.frames.sum()
     assert 0.4 < share < 0.6
-    assert not corrupted(data.test, bins, drop_events, 1.0, 0).frames.any()
+    assert not corrupted(data.test, drop_events, 1.0, 0).frames.any()
     model = build_model(recipe, data)
-    found = evaluate(model, data.test, robustness=bins)
+    found = evaluate(model, data.test, robustness=True)
     assert [level for level, _ in found.robustness["noise"]] == [0, 0.05, 0.1, 0.2]
     assert [level for level, _ in found.robustness["drop"]] == [0, 0.1, 0.25, 0.5]
-    assert found == evaluate(model, data.test, robustness=bins, batch_size=2)
+    assert found == evaluate(model, data.test, robustness=True, batch_size=2)
 
 
 def test_robustness_needs_recordings(recipe, frames):
     with pytest.raises(DataError, match="ArrayFrames has no recordings"):
-        corrupted(frames, lambda recording: frames.frames[0], drop_events, 0.1, 0)
+        corrupted(frames, drop_events, 0.1, 0)
 
 
 def test_collected_samples(recipe):

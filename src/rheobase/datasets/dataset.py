@@ -1,7 +1,8 @@
 """A data set ready to train on: frames, labels, and the recordings they came from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,29 @@ LIMIT = 255
 """Counts above this saturate: frames are bytes."""
 
 
+@dataclass(frozen=True)
+class Binning:
+    """How a data set makes frames of a recording; `span` are the ticks that frames of equal time divide."""
+
+    T: int
+    kind: Literal["time", "count"]
+    size: int | None = None
+    span: tuple[int, int] | None = None
+
+    def counts(self, recording: Recording) -> NDArray[np.int32]:
+        """Event counts of a recording that is already on the sensor of the frames.
+
+        Shape: int32 [T, 2, H, W].
+
+        Raises:
+            DataError: the recording has no events.
+        """
+        if self.kind == "count":
+            return bin_by_count(recording, self.T)
+        start, stop = self.span or (None, None)
+        return bin_by_time(recording, self.T, start=start, stop=stop)
+
+
 @dataclass(frozen=True, eq=False)
 class FrameSet:
     """Recordings as frames of event counts; counts above 255 saturate, `saturated` says how many did.
@@ -31,7 +55,7 @@ class FrameSet:
     saturated: int
     source: Recordings = field(repr=False)
     indices: Indices = field(repr=False)
-    size: int | None = None
+    binning: Binning
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,7 +68,14 @@ class FrameSet:
         """
         if not -len(self) <= index < len(self):
             raise DataError(f"there is no recording {index}; this part has {len(self)} of them")
-        return resize(self.source.recording(int(self.indices[index])), self.size)
+        return resize(self.source.recording(int(self.indices[index])), self.binning.size)
+
+    def frames_from(self, recording: Recording) -> NDArray[np.uint8]:
+        """Frames of a recording, binned as those of this set are: `frames_from(recording(i))` is `frames[i]`.
+
+        Shape: uint8 [T, 2, H, W].
+        """
+        return np.minimum(self.binning.counts(recording), LIMIT).astype(np.uint8)
 
     def recordings(self) -> Iterator[Recording]:
         """All recordings, in the order of the rows."""
@@ -84,15 +115,9 @@ def assemble(config: DataConfig, pool: Pool, split: Split) -> DataSet:
             )
         train = train[: config.train_size]
     split = Split(train, split.validation, split.test)
-    key = {
-        "raw": pool.raw,
-        "T": config.T,
-        "binning": config.binning,
-        "size": config.size,
-        "span": pool.span,
-        "recordings": len(pool.names),
-    }
-    arrays = cached(f"{config.name}/frames", key, lambda: _bin(config, pool), keep=config.cache)
+    binning = Binning(config.T, config.binning, config.size, pool.span)
+    key = {"raw": pool.raw, "recordings": len(pool.names), **asdict(binning)}
+    arrays = cached(f"{config.name}/frames", key, lambda: _bin(binning, pool), keep=config.cache)
     parts = {}
     for part in ("train", "validation", "test"):
         rows = getattr(split, part)
@@ -103,26 +128,20 @@ def assemble(config: DataConfig, pool: Pool, split: Split) -> DataSet:
             saturated=int(arrays["saturated"][rows].sum()),
             source=pool.recordings,
             indices=rows,
-            size=config.size,
+            binning=binning,
         )
     sensor = pool.sensor if config.size is None else (config.size, config.size)
     split_hash = split_digest(split, pool.names, pool.content)
     return DataSet(config.name, pool.classes, sensor, config.T, **parts, split_hash=split_hash)
 
 
-def _bin(config: DataConfig, pool: Pool) -> Arrays:
-    height, width = pool.sensor if config.size is None else (config.size, config.size)
-    frames = np.zeros((len(pool.names), config.T, 2, height, width), np.uint8)
+def _bin(binning: Binning, pool: Pool) -> Arrays:
+    height, width = pool.sensor if binning.size is None else (binning.size, binning.size)
+    frames = np.zeros((len(pool.names), binning.T, 2, height, width), np.uint8)
     saturated = np.zeros(len(pool.names), np.int64)
     for i, name in enumerate(pool.names):
         try:
-            recording = resize(pool.recordings.recording(i), config.size)
-            if config.binning == "count":
-                counts = bin_by_count(recording, config.T)
-            elif pool.span is None:
-                counts = bin_by_time(recording, config.T)
-            else:
-                counts = bin_by_time(recording, config.T, start=pool.span[0], stop=pool.span[1])
+            counts = binning.counts(resize(pool.recordings.recording(i), binning.size))
         except DataError as error:
             message = str(error)
             raise DataError(message if name in message else f"recording {name}: {message}") from error

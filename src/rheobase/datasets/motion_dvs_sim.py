@@ -31,6 +31,8 @@ CLASSES = (
 REVERSED = {"left": "right", "up": "down", "counter-clockwise": "clockwise", "recede": "approach"}
 """Each of these is its partner played backwards."""
 
+VERSION = 2
+"""Raised when the scenes or motions change, so that what was cached before is not used."""
 SCENE, VIEW, STEPS = 64, 32, 64
 STEP = 5000
 """Microseconds between two instants."""
@@ -45,7 +47,11 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Scene:
-    """What chance decides before anything moves; lengths in pixels of the view, angles in radians."""
+    """What chance decides before anything moves; angles in radians.
+
+    `distance` is in pixels of the view. `offset`, in pixels of the image, is the point that the view is centred
+    on and that turning and zooming are about, so a shape off that point also swings round it.
+    """
 
     image: Floats
     scale: float
@@ -119,17 +125,17 @@ def render(motion: str, scene: Scene) -> NDArray[np.float32]:
 def _view(
     scene: Scene, dx: Floats, dy: Floats, turn: Floats, zoom: Floats, contrast: Floats
 ) -> NDArray[np.float32]:
-    """The image, moved by `(dx, dy)`, turned clockwise and zoomed, at the pixels of the view (bilinear)."""
+    """The image turned clockwise and zoomed about its offset, moved by `(dx, dy)`, at the pixels of the view (bilinear)."""
     shape = (STEPS, VIEW, VIEW)
     grid = np.arange(VIEW) - (VIEW - 1) / 2
-    x = grid[None, None, :] - (scene.offset[0] + dx)[:, None, None]
-    y = grid[None, :, None] - (scene.offset[1] + dy)[:, None, None]
+    x = grid[None, None, :] - dx[:, None, None]
+    y = grid[None, :, None] - dy[:, None, None]
     angle = (scene.angle + turn)[:, None, None]
     size = (scene.scale * zoom)[:, None, None]
     cosine, sine = np.cos(angle) / size, np.sin(angle) / size
-    centre = (SCENE - 1) / 2
-    rows = np.broadcast_to(cosine * y - sine * x + centre, shape)  # y points down: this turns clockwise
-    columns = np.broadcast_to(cosine * x + sine * y + centre, shape)
+    column, row = ((SCENE - 1) / 2 + offset for offset in scene.offset)
+    rows = np.broadcast_to(cosine * y - sine * x + row, shape)  # y points down: this turns clockwise
+    columns = np.broadcast_to(cosine * x + sine * y + column, shape)
     seen = map_coordinates(scene.image, np.stack([rows, columns]), order=1, mode="constant")
     return (seen * contrast[:, None, None]).astype(np.float32)
 
@@ -147,7 +153,7 @@ def load(config: DataConfig) -> tuple[Pool, Split]:
 
 def make_pool(counts: dict[str, int], *, keep: bool = True) -> tuple[Pool, Split]:
     """The first `counts[part]` recordings of each part."""
-    key = {"counts": counts, "seeds": SEEDS, "sensor": SENSOR.model_dump(), "step": STEP}
+    key = {"motion": VERSION, "counts": counts, "seeds": SEEDS, "sensor": SENSOR.model_dump(), "step": STEP}
 
     def build() -> Arrays:
         made = pack(recording for part, seed in SEEDS.items() for recording in generate(seed, counts[part]))

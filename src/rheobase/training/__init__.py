@@ -7,7 +7,6 @@
 from rheobase.training.callback import Callback, State
 from rheobase.training.checkpoint import Checkpoint, load_checkpoint, load_model_tensors, save_checkpoint
 from rheobase.training.compressed import Compressed, compress
-from rheobase.training.corrupt import binner
 from rheobase.training.evaluation import Evaluation, collect_samples, evaluate, measure
 from rheobase.training.export import Exported, export_c
 from rheobase.training.health import RateMeter, check_rates
@@ -46,7 +45,6 @@ __all__ = [
     "State",
     "TrainConfig",
     "batches",
-    "binner",
     "build_model",
     "check_rates",
     "collect_samples",

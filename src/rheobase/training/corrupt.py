@@ -6,14 +6,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from rheobase.datasets import DataConfig
-from rheobase.datasets.dataset import LIMIT
-from rheobase.datasets.load import DATASETS
 from rheobase.errors import DataError
-from rheobase.events import Recording, bin_by_count, bin_by_time
+from rheobase.events import Recording
 from rheobase.training.loader import ArrayFrames, Samples
 
-Binner = Callable[[Recording], NDArray[np.uint8]]
 Corruption = Callable[[Recording, float, np.random.Generator], Recording]
 
 
@@ -24,38 +20,17 @@ class Recorded(Protocol):
     def recording(self, index: int) -> Recording:
         """The recording behind a row."""
 
-
-def binner(config: DataConfig) -> Binner:
-    """The function by which a data set makes frames of its recordings.
-
-    Shape:
-        recording -> uint8 `[T, 2, H, W]`
-
-    Raises:
-        DataError: the raw data is absent or damaged.
-    """
-    pool, _ = DATASETS[config.name](config)
-    start, stop = pool.span or (None, None)
-
-    def frames(recording: Recording) -> NDArray[np.uint8]:
-        by_count = config.binning == "count"
-        counts = (
-            bin_by_count(recording, config.T)
-            if by_count
-            else bin_by_time(recording, config.T, start=start, stop=stop)
-        )
-        return np.minimum(counts, LIMIT).astype(np.uint8)
-
-    return frames
+    def frames_from(self, recording: Recording) -> NDArray[np.uint8]:
+        """Frames of a recording, binned as the data is."""
 
 
-def corrupted(data: Samples, binner: Binner, corrupt: Corruption, level: float, seed: int) -> ArrayFrames:
+def corrupted(data: Samples, corrupt: Corruption, level: float, seed: int) -> ArrayFrames:
     """The data with every recording corrupted and binned again; row `i` draws from (seed, i) alone.
 
     A recording that lost its last event becomes blank frames.
 
     Raises:
-        DataError: the data has no recordings, or `binner` does not make its frames of them.
+        DataError: the data has no recordings.
     """
     if not isinstance(data, Recorded):
         raise DataError(
@@ -64,10 +39,7 @@ def corrupted(data: Samples, binner: Binner, corrupt: Corruption, level: float, 
         )
     frames = np.zeros_like(data.frames)
     for i in range(len(data)):
-        recording = data.recording(i)
-        if i == 0 and not np.array_equal(binner(recording), data.frames[0]):
-            raise DataError("the frames were binned otherwise than by this function; use that of their data")
-        recording = corrupt(recording, level, np.random.default_rng([seed, i]))
+        recording = corrupt(data.recording(i), level, np.random.default_rng([seed, i]))
         if len(recording):
-            frames[i] = binner(recording)
+            frames[i] = data.frames_from(recording)
     return ArrayFrames(frames, data.labels)

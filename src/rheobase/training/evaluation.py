@@ -21,7 +21,7 @@ from rheobase.errors import DataError
 from rheobase.events import add_noise, drop_events
 from rheobase.files import atomic_write
 from rheobase.objectives import capture, mean_readout, temporal_inconsistency
-from rheobase.training.corrupt import Binner, corrupted
+from rheobase.training.corrupt import corrupted
 from rheobase.training.health import RateMeter, neuron_layers
 from rheobase.training.loader import Samples, as_input, batches
 
@@ -132,25 +132,25 @@ def evaluate(
     data: Samples,
     *,
     batch_size: int = 128,
-    robustness: Binner | None = None,
+    robustness: bool = False,
     seed: int = 0,
 ) -> Evaluation:
     """Evaluate a model; with `robustness` also under added noise events and lost events.
 
     Noise is 5, 10 and 20 % of a recording's events, uniform over pixels and time; losses are 10, 25 and 50 %.
-    Both are made on the recordings, which `robustness` (see `corrupt.binner`) then makes into frames.
+    Both are made on the recordings, which are then binned as the data is.
 
     Raises:
-        DataError: robustness is asked for, and the data has no recordings or was binned otherwise.
+        DataError: robustness is asked for, and the data has no recordings.
     """
     found = measure(model, data, batch_size=batch_size, features=True)
     accuracy = found.accuracy()
     curves: dict[str, list[tuple[float, float]]] = {}
-    if robustness is not None:
+    if robustness:
         for kind, corrupt, levels in (("noise", add_noise, NOISE_LEVELS), ("drop", drop_events, DROP_LEVELS)):
             curves[kind] = [(0.0, accuracy)]
             for level in levels:
-                worse = corrupted(data, robustness, corrupt, level, seed)
+                worse = corrupted(data, corrupt, level, seed)
                 curves[kind].append((level, measure(model, worse, batch_size=batch_size).accuracy()))
     return Evaluation(
         samples=len(data),

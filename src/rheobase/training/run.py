@@ -20,7 +20,6 @@ from rheobase.errors import CheckpointError
 from rheobase.files import atomic_write, atomic_write_json
 from rheobase.models import SpikingModel, create_model
 from rheobase.training.checkpoint import POINTER, has_checkpoint, load_checkpoint, load_model_tensors
-from rheobase.training.corrupt import binner
 from rheobase.training.evaluation import Evaluation, collect_samples, evaluate, save_arrays
 from rheobase.training.logs import Metrics, read_metrics
 from rheobase.training.recipe import Recipe, dump_recipe, load_recipe
@@ -93,8 +92,7 @@ class Run:
         """Evaluate on the test part; write `evaluation.json`, and `samples.npz` with that many recordings."""
         data = data or self.dataset()
         model = model or self.model(data)
-        bins = binner(self.recipe.data) if robustness else None
-        found = evaluate(model, data.test, batch_size=self.recipe.train.batch_size, robustness=bins)
+        found = evaluate(model, data.test, batch_size=self.recipe.train.batch_size, robustness=robustness)
         atomic_write_json(
             self.folder / EVALUATION, {**found.to_json(), "part": "test", "split_hash": data.split_hash}
         )

@@ -56,4 +56,8 @@ void host_program(void *memory, const uint8_t *frames, int steps, int samples, i
             }
         }
     }
+#ifdef RHEOBASE_TRACE
+    state->trace = NULL;
+    state->trace_user = NULL;
+#endif
 }

@@ -1,0 +1,174 @@
+"""Programs on disk: exact round trips, and files that are not what they say."""
+
+import contextlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from program_cases import frames_for, programs, small_program
+from safetensors.numpy import save as to_bytes
+
+from rheobase.errors import ProgramError
+from rheobase.program import load, reference, save
+from rheobase.program.storage import decode, encode
+
+
+def parts() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    description, tensors = encode(small_program())
+    return json.loads(json.dumps(description)), dict(tensors)
+
+
+def write(path: Path, description: Any, tensors: dict[str, np.ndarray]) -> Path:
+    path.write_bytes(to_bytes(tensors, metadata={"rheobase": json.dumps(description)}))
+    return path
+
+
+def test_round_trip_through_a_file(tmp_path):
+    program = small_program()
+    path = tmp_path / "folder" / "program.safetensors"
+    save(program, path)
+    again = load(path)
+    assert again.digest() == program.digest()
+    assert again.metadata == {"seed": 7} and again.ops[0].name == "features.0"
+    frames = frames_for(program, 3, 0)
+    assert np.array_equal(reference.run(again, frames).logits, reference.run(program, frames).logits)
+    first = path.read_bytes()
+    save(again, path)
+    assert path.read_bytes() == first  # equal programs, equal bytes
+    assert len(first) < sum(op.weight.bytes for op in program.ops if hasattr(op, "weight")) + 4000
+
+
+@given(programs())
+@settings(max_examples=50, deadline=None)
+def test_decode_inverts_encode(program):
+    description, tensors = encode(program)
+    again = decode(json.loads(json.dumps(description)), tensors)
+    assert again.digest() == program.digest()
+    assert [type(op) for op in again.ops] == [type(op) for op in program.ops]
+
+
+def test_a_program_that_does_not_validate_is_not_written(tmp_path):
+    with pytest.raises(ProgramError):
+        save(small_program(T=0), tmp_path / "p")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9, 0.999])
+def test_truncated_files_are_refused(tmp_path, share):
+    path = tmp_path / "p.safetensors"
+    save(small_program(), path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ProgramError, match="not a whole safetensors file"):
+        load(path)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_and_bent_files_are_refused_or_valid(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    path = tmp_path / "p.safetensors"
+    path.write_bytes(rng.bytes(300))
+    with pytest.raises(ProgramError):
+        load(path)
+    save(small_program(), path)
+    data = bytearray(path.read_bytes())
+    for at in rng.integers(0, len(data), 6):
+        data[at] = rng.integers(0, 256)
+    path.write_bytes(data)
+    with contextlib.suppress(ProgramError):
+        load(path).validate()
+
+
+def test_other_safetensors_files_are_refused(tmp_path):
+    path = tmp_path / "p.safetensors"
+    path.write_bytes(to_bytes({"a": np.zeros(3)}))
+    with pytest.raises(ProgramError, match="not a rheobase program"):
+        load(path)
+    path.write_bytes(to_bytes({"a": np.zeros(3)}, metadata={"rheobase": "{"}))
+    with pytest.raises(ProgramError, match="not JSON"):
+        load(path)
+    path.write_bytes(to_bytes({"a": np.zeros(3)}, metadata={"rheobase": "[" * 100000}))
+    with pytest.raises(ProgramError):
+        load(path)
+    header = b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0")
+    with pytest.raises(ProgramError):
+        load(path)
+    with pytest.raises(OSError):
+        load(tmp_path / "missing")
+
+
+def put(*keys: Any, value: Any) -> Any:
+    def change(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+        target: Any = description
+        for key in keys[:-1]:
+            target = target[key]
+        target[keys[-1]] = value
+
+    return change
+
+
+def tensor(name: str, value: np.ndarray | None) -> Any:
+    def change(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+        if value is None:
+            del tensors[name]
+        else:
+            tensors[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (put("version", value=2), "version 2; this rheobase reads version 1"),
+        (put("version", value=True), "version True"),
+        (put("format", value="other"), "format 'other'"),
+        (put("ops", value={}), "ops must be a list"),
+        (put("ops", 0, value=3), "op 0 must be a JSON object"),
+        (put("ops", 0, "op", value="Softmax"), "'Softmax' is not one of"),
+        (put("ops", 0, "extra", value=1), "has the fields"),
+        (put("ops", 0, "stride", value="2"), "must be an integer"),
+        (put("ops", 0, "stride", value=None), "stride must be an integer"),
+        (put("ops", 0, "stride", value=-1), "stride must be"),
+        (put("ops", 0, "stride", value=10**30), "stride must be"),
+        (put("ops", 0, "name", value=7), "must be a string"),
+        (put("ops", 0, "weight", value=7), "must be a JSON object"),
+        (put("ops", 0, "weight", "bits", value=8), "the file has uint8"),
+        (put("ops", 0, "weight", "bits", value=3), "is not a weight"),
+        (put("ops", 0, "weight", "step", value=10**9), "16 bits"),
+        (put("ops", 0, "weight", "shape", value=[5, 2, 3, 10**12]), "the file has uint8"),
+        (put("ops", 0, "weight", "shape", value=[5, 0, 3, 3]), "must be integers"),
+        (put("ops", 0, "weight", "shape", value=[5, 2]), "the file has uint8"),
+        (put("ops", 1, "threshold", value=3), "yet the file has a tensor"),
+        (put("ops", 1, "bits", value=64), "16 or 32"),
+        (put("ops", 2, "kernel", value="int32"), "needs an int32 vector"),
+        (put("input_shape", value=[2, 8]), "input_shape"),
+        (put("input_shape", value=[2, 8, 10**12]), "input_shape"),
+        (put("input_shape", value=[2, 11, 8]), "op 6 Linear"),
+        (put("T", value=None), "T must be"),
+        (put("name", value=None), "name must be"),
+        (put("name", value="a b"), "program name"),
+        (put("logit_scale", value="1"), "logit_scale"),
+        (put("metadata", value=[]), "metadata"),
+        (put("metadata", value={"a": {}}), "metadata"),
+        (tensor("0.weight", None), "the file has none"),
+        (tensor("0.weight", np.zeros((3, 3, 2, 4), np.uint8)), "the file has uint8"),
+        (tensor("0.weight", np.zeros((3, 3, 2, 3), np.int8)), "the file has int8"),
+        (tensor("0.weight", np.full((3, 3, 2, 3), 255, np.uint8)), "unused bits"),
+        (tensor("1.threshold", None), "needs an int32 vector"),
+        (tensor("1.threshold", np.zeros(5, np.int32)), "at least 1"),
+        (tensor("1.threshold", np.ones(4, np.int32)), "channels differ"),
+        (tensor("1.threshold", np.ones(5, np.int64)), "needs an int32 vector"),
+        (tensor("9.weight", np.ones(5, np.int64)), "tensors that no op uses: 9.weight"),
+    ],
+)
+def test_hostile_files_are_refused_with_the_reason(tmp_path, change, message):
+    description, tensors = parts()
+    change(description, tensors)
+    with pytest.raises(ProgramError, match=message):
+        load(write(tmp_path / "p.safetensors", description, tensors))
