@@ -58,7 +58,7 @@ class Study:
 
 STUDIES = {
     "nmnist": Study("nmnist", ("low-data-0", "low-data-1", "low-data-2"), None, "count", 0.1, 12, 32, 1e-4),
-    "motion": Study("motion-dvs-sim", ("official",), 600, "time", 0.05, 20, 32, 5e-4),
+    "motion": Study("motion-dvs-sim", ("official",), 600, "time", 0.05, 20, 16, 5e-4),
 }
 FIELDS = [
     *("data", "split", "T", "seed", "arm", "accuracy", "accuracy_at", "TI", "last_rate", "mean_rate"),
