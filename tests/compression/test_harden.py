@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rheobase.compression import QuantConfig, ReScaWConfig, harden, quantise_
-from rheobase.compression.harden import _chain
+from rheobase.compression.chain import forward_chain
 from rheobase.compression.lattice import LatticeNeuron
 from rheobase.errors import LatticeError
 from rheobase.layers import BatchNorm2d
@@ -145,7 +145,7 @@ def test_refusals_name_layer_and_reason():
 
 
 def test_chain_is_in_forward_order():
-    names = list(_chain(create_model("vgg_small", num_classes=5, in_channels=2, input_size=SIZE)))
+    names = list(forward_chain(create_model("vgg_small", num_classes=5, in_channels=2, input_size=SIZE)))
     assert (
         names[:3] == ["features.conv1", "features.norm1", "features.neuron1"] and names[-1] == "head.linear"
     )

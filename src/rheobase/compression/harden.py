@@ -17,12 +17,12 @@ Source: the folding is standard practice for integer networks; the choice of F i
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from rheobase.compression.chain import forward_chain
 from rheobase.compression.lattice import (
     EXACT,
     Hardened,
@@ -41,14 +41,8 @@ from rheobase.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, GlobalAvgPo
 from rheobase.models import SpikingModel
 from rheobase.neurons import Neuron
 
-LEAVES = (Conv2d, Linear, BatchNorm2d, AvgPool2d, GlobalAvgPool2d, Flatten, Neuron)
 MAX_FRACTION = 8
 INPUT_MAX = 255  # event counts arrive as uint8
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Neuron) or not list(m.children()) or hasattr(m, "parametrizations")
 
 
 @dataclass
@@ -82,7 +76,7 @@ def harden(model: SpikingModel) -> Hardened:
     scales = quantisers(model)
     modules = dict(model.named_modules())
     builder = _Builder(model.config.input_size)
-    for name in _chain(model):
+    for name in forward_chain(model):
         layer = modules[name]
         if isinstance(layer, Conv2d | Linear):
             if name not in scales:
@@ -109,30 +103,6 @@ def harden(model: SpikingModel) -> Hardened:
         builder.map = _map_after(layer, builder.map)
     chain, scale = builder.finish()
     return Hardened(chain, (model.config.in_channels, *model.config.input_size), scale)
-
-
-def _chain(model: nn.Module) -> Iterator[str]:
-    """Names of the leaf modules of a model that is a plain chain, in forward order."""
-    graph = _Tracer().trace(model)
-    previous: fx.Node | None = None
-    for node in graph.nodes:
-        if node.op == "placeholder":
-            previous = node
-        elif node.op == "output":
-            return
-        elif node.op == "call_module" and list(node.args) == [previous] and not node.kwargs:
-            yield str(node.target)
-            previous = node
-        elif node.op == "call_module":
-            raise LatticeError(
-                f"layer {node.target!r} does not follow {previous}: only plain chains can be hardened so far, "
-                "a residual or branching model cannot"
-            )
-        else:
-            raise LatticeError(
-                f"operation {getattr(node.target, '__name__', node.target)!r} after {previous} joins branches or "
-                "computes outside a layer: only plain chains can be hardened so far"
-            )
 
 
 def _plain_pool(name: str, layer: nn.AvgPool2d) -> tuple[int, int]:
