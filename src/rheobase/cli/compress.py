@@ -7,7 +7,6 @@ import typer
 
 from rheobase.cli.output import JsonOption, kilobytes, percent, print_table, write_json
 from rheobase.errors import RecipeError
-from rheobase.training import compress, open_run
 
 
 def compress_command(
@@ -23,14 +22,18 @@ def compress_command(
 
     Example: rheobase compress runs/motion_stable_spike --bits 4
     """
-    opened = open_run(run)
-    config = opened.recipe.compress
+    from rheobase.training import compress, open_run
+
     if bits is not None and bits not in (1, 2, 4, 8):
         raise RecipeError(f"--bits is {bits}; weights have 1, 2, 4 or 8 bits")
+    if epochs is not None and epochs < 0:
+        raise RecipeError(f"--epochs is {epochs}; give 0 (no fine-tuning) or more")
+    opened = open_run(run)
+    config = opened.recipe.compress
     changes = {key: value for key, value in (("bits", bits), ("epochs", epochs)) if value is not None}
     result = compress(opened, config.model_copy(update=changes), quiet=quiet or None)
     accuracies = {
-        "float": opened.evaluate(samples=0).accuracy,
+        "float": (opened.evaluation or opened.evaluate(samples=0)).accuracy,
         "quantised": result.quantised_evaluation.accuracy,
         "hardened": result.hardened_evaluation.accuracy,
     }

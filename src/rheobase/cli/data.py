@@ -1,17 +1,18 @@
 """`rheobase data`: list the data sets, look into one, look into one recording."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 import typer
 
-from rheobase.cli.output import JsonOption, console, print_table, write_json
-from rheobase.datasets import DataConfig, FrameSet, list_datasets, load_dataset
-from rheobase.events import read_recording
+from rheobase.cli.output import JsonOption, print_table, say, write_json
+from rheobase.errors import RecipeError
+
+if TYPE_CHECKING:
+    from rheobase.datasets import FrameSet
 
 app = typer.Typer(
-    no_args_is_help=True, help="Data sets and recordings. Example: rheobase data show motion-dvs-sim"
+    no_args_is_help=True, help="Data sets and recordings.\n\nExample: rheobase data show motion-dvs-sim"
 )
 
 
@@ -21,9 +22,11 @@ def list_command(json: JsonOption = None) -> None:
 
     Example: rheobase data list
     """
+    from rheobase.datasets import list_datasets
+
     names = list_datasets()
     for name in names:
-        console.print(name)
+        say(name)
     write_json(json, names)
 
 
@@ -42,6 +45,10 @@ def show_command(
 
     Example: rheobase data show nmnist --split low-data-0
     """
+    from rheobase.datasets import DataConfig, load_dataset
+
+    if T < 1:
+        raise RecipeError(f"--T is {T}; a recording becomes 1 frame or more")
     data = load_dataset(DataConfig(name=name, T=T, binning=binning, split=split, folder=folder))
     parts = {part: _part(getattr(data, part)) for part in ("train", "validation", "test")}
     result = {
@@ -52,10 +59,9 @@ def show_command(
         "split_hash": data.split_hash,
         "parts": parts,
     }
-    console.print(
-        f"[bold]{data.name}[/] {data.sensor[0]}x{data.sensor[1]}, {len(data.classes)} classes: {', '.join(data.classes)}"
-    )
-    console.print(f"split {split}, sha256 {data.split_hash}")
+    height, width = data.sensor
+    say(f"{data.name} {height}x{width}, {len(data.classes)} classes: {', '.join(data.classes)}", style="bold")
+    say(f"split {split}, sha256 {data.split_hash}")
     print_table(
         "",
         ["part", "recordings", "events each"],
@@ -67,7 +73,7 @@ def show_command(
     write_json(json, result)
 
 
-def _part(frames: FrameSet) -> dict[str, float]:
+def _part(frames: "FrameSet") -> dict[str, float]:
     events = frames.frames.sum((1, 2, 3, 4))
     return {"recordings": len(frames), "events_per_recording": float(events.mean()) if len(frames) else 0.0}
 
@@ -81,8 +87,10 @@ def info_command(
 
     Example: rheobase data info recording.csv
     """
+    from rheobase.events import read_recording
+
     recording = read_recording(file)
-    on = float(np.mean(recording.p)) if len(recording) else 0.0
+    on = float(recording.p.mean()) if len(recording) else 0.0
     result = {
         "file": str(file),
         "sensor": [recording.height, recording.width],
@@ -91,7 +99,7 @@ def info_command(
         "on_share": on,
         "label": recording.label,
     }
-    console.print(
+    say(
         f"{file.name}: {len(recording):,} events on {recording.height}x{recording.width} pixels in "
         f"{recording.duration:.3f} s, {100 * on:.0f} % of them ON"
     )

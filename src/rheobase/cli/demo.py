@@ -1,18 +1,17 @@
 """`rheobase demo`: the main job end to end, from recordings to a verified C program and a report."""
 
+import shlex
 import shutil
 import time
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rheobase.cli.output import JsonOption, console, kilobytes, percent, print_table, write_json
+from rheobase.cli.output import JsonOption, console, kilobytes, percent, print_table, say, write_json
 from rheobase.errors import RecipeError, unknown
-from rheobase.report import collect, write_report
-from rheobase.training import compress, export_c, load_recipe, open_run, train
-from rheobase.training.run import RECIPE
 
 RECIPES = {
     "motion-dvs-sim": "demo_motion.yaml",
@@ -22,6 +21,10 @@ RECIPES = {
 
 
 def demo(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Single values of its recipe to change, key.sub=value.", metavar="KEY=VALUE"),
+    ] = None,
     data: Annotated[
         str, typer.Option(help="Data set: motion-dvs-sim, digits-dvs or nmnist.")
     ] = "motion-dvs-sim",
@@ -41,19 +44,21 @@ def demo(
         raise RecipeError(unknown("data set of the demo", data, RECIPES))
     folder = out or Path("runs") / f"demo-{data}"
     start = time.perf_counter()
-    result = run_demo(data, folder, fresh=fresh)
+    result = run_demo(data, folder, fresh=fresh, overrides=overrides or [])
     result["seconds"] = round(time.perf_counter() - start, 1)
     _print(result)
     write_json(json, result)
 
 
-def run_demo(
-    data: str, folder: Path, *, fresh: bool = True, overrides: list[str] | None = None
-) -> dict[str, Any]:
+def run_demo(data: str, folder: Path, *, fresh: bool = True, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The whole path; returns what `--json` writes.
 
     Every step leaves its files in `folder/baseline` and `folder/stable_spike`.
     """
+    from rheobase.report import collect, write_report
+    from rheobase.training import compress, export_c, load_recipe, open_run, train
+    from rheobase.training.run import RECIPE
+
     recipe = files("rheobase.cli").joinpath("recipes", RECIPES[data])
     runs = {}
     for step, (arm, objective) in enumerate(
@@ -63,7 +68,7 @@ def run_demo(
         target = folder / arm
         if fresh and (target / RECIPE).is_file():
             shutil.rmtree(target)
-        arm_recipe = load_recipe(Path(str(recipe)), [f"objective.name={objective}", *(overrides or [])])
+        arm_recipe = load_recipe(Path(str(recipe)), [f"objective.name={objective}", *overrides])
         runs[arm] = train(arm_recipe, target, resume=not fresh)
         runs[arm].evaluate(robustness=True)
     shipped = open_run(folder / "stable_spike")
@@ -73,9 +78,8 @@ def run_demo(
     facts = export_c(shipped).facts
     console.rule("5/5 report", align="left")
     report = shipped.folder / "report.html"
-    write_report(
-        collect(shipped.folder, runs["baseline"].folder, command=f"rheobase demo --data {data}"), report
-    )
+    command = shlex.join(["rheobase", "demo", "--data", data, *overrides])
+    write_report(collect(shipped.folder, runs["baseline"].folder, command=command), report)
     baseline, spike = runs["baseline"].evaluation, shipped.evaluation
     assert baseline is not None and spike is not None, "both runs were evaluated"
     return {
@@ -96,7 +100,7 @@ def run_demo(
 def _print(result: dict[str, Any]) -> None:
     program, steps = result["program"], len(result["float"]["accuracy_at"])
     early = max(steps // 2, 1)
-    console.print()
+    say("")
     print_table(
         f"{result['data']}: from recordings to a C program",
         ["state", "test accuracy", "bytes"],
@@ -121,7 +125,7 @@ def _print(result: dict[str, Any]) -> None:
         ],
     )
     before, after = result["baseline"]["accuracy_at"][early - 1], result["float"]["accuracy_at"][early - 1]
-    console.print(
+    say(
         f"decided after {early} of {steps} steps: {percent(before)} without, {percent(after)} with Stable Spike\n"
         f"program: {kilobytes(program['bytes_weights'])} weights, {kilobytes(program['bytes_code'])} code, "
         f"{kilobytes(program['bytes_state'])} state; {program['spikes_per_sample']:,.0f} spikes and "

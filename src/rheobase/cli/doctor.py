@@ -6,7 +6,7 @@ import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
+from rich.markup import escape
 
 from rheobase import native
 from rheobase.cli.output import JsonOption, console, write_json
@@ -36,11 +36,10 @@ def doctor_command(json: JsonOption = None) -> None:
     """
     findings = examine()
     for finding in findings:
-        console.print(
-            f"{'[green]ok  [/]' if finding.ok else '[yellow]look[/]'} [bold]{finding.name:<12}[/] {finding.found}"
-        )
+        sign = "[green]ok  [/]" if finding.ok else "[yellow]look[/]"
+        console.print(f"{sign} [bold]{finding.name:<12}[/] {escape(finding.found)}", soft_wrap=True)
         if finding.advice:
-            console.print(f"                  [dim]{finding.advice}[/]")
+            console.print(f"                  [dim]{escape(finding.advice)}[/]", soft_wrap=True)
     write_json(json, [asdict(finding) for finding in findings])
 
 
@@ -49,6 +48,8 @@ def _python() -> Finding:
 
 
 def _torch() -> Finding:
+    import torch
+
     return Finding("torch", True, torch.__version__)
 
 
@@ -56,10 +57,12 @@ def _compiler() -> Finding:
     if native.compiler() is None:
         advice = "install one (`apt install gcc libc6-dev`): without it training is slower and no program can be verified"
         return Finding("compiler", False, "no C compiler found", advice)
-    source = cache_folder("doctor") / "answer.c"
-    source.write_text("int answer(void) { return 42; }\n")
     try:
+        source = cache_folder("doctor") / "answer.c"
+        source.write_text("int answer(void) { return 42; }\n")
         native.compile_shared([source], ["-std=c99", "-O2"], "doctor")
+    except OSError as error:
+        return Finding("compiler", False, f"not tried: {error}", "see the cache below")
     except RheobaseError as error:
         return Finding(
             "compiler",
@@ -71,6 +74,8 @@ def _compiler() -> Finding:
 
 
 def _threads() -> Finding:
+    import torch
+
     threads, cores = (
         torch.get_num_threads(),
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -80,6 +85,8 @@ def _threads() -> Finding:
 
 
 def _gpu() -> Finding:
+    import torch
+
     if torch.cuda.is_available():
         return Finding("gpu", True, torch.cuda.get_device_name(0))
     return Finding("gpu", True, "none: training runs on the CPU")

@@ -1,12 +1,14 @@
 """`rheobase eval`: measure a trained run on its test set."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rheobase.cli.output import JsonOption, console, percent, print_table, write_json
-from rheobase.training import Evaluation, open_run
+from rheobase.cli.output import JsonOption, percent, print_table, say, write_json
+
+if TYPE_CHECKING:
+    from rheobase.training import Evaluation
 
 
 def evaluate_command(
@@ -20,15 +22,18 @@ def evaluate_command(
 
     Example: rheobase eval runs/motion_stable_spike --robustness
     """
+    from rheobase.training import open_run
+
     evaluation = open_run(run).evaluate(robustness=robustness)
     print_evaluation(evaluation)
     write_json(json, evaluation.to_json())
 
 
-def print_evaluation(found: Evaluation) -> None:
+def print_evaluation(found: "Evaluation") -> None:
     """The evaluation as tables."""
-    console.print(
-        f"[bold]{percent(found.accuracy)}[/] of {found.samples} test recordings, {found.spikes_per_sample:,.0f} spikes each"
+    say(
+        f"{percent(found.accuracy)} of {found.samples} test recordings, {found.spikes_per_sample:,.0f} spikes each",
+        style="bold",
     )
     print_table(
         "Accuracy after the first k timesteps",
@@ -41,7 +46,7 @@ def print_evaluation(found: Evaluation) -> None:
         [(name, f"{rate:.4f}") for name, rate in found.rates.items()],
     )
     if found.temporal_inconsistency is not None:
-        console.print(f"temporal inconsistency {found.temporal_inconsistency:.4f}")
+        say(f"temporal inconsistency {found.temporal_inconsistency:.4f}")
     for kind, curve in found.robustness.items():
         title = "Events added as noise" if kind == "noise" else "Events lost"
         print_table(

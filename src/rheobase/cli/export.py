@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rheobase.cli.output import JsonOption, console, kilobytes, percent, print_table, write_json
-from rheobase.training import export_c, open_run
+from rheobase.cli.output import JsonOption, kilobytes, percent, print_table, say, write_json
 
 
 def export_command(
@@ -21,6 +20,8 @@ def export_command(
 
     Example: rheobase export runs/motion_stable_spike --to c
     """
+    from rheobase.training import export_c, open_run
+
     exported = export_c(open_run(run), out)
     facts = exported.facts
     print_table(
@@ -39,12 +40,11 @@ def export_command(
             for layer in facts["layers"]
         ],
     )
-    console.print(
+    say(
         f"{kilobytes(facts['bytes_weights'])} weights, {kilobytes(facts['bytes_code'])} code, "
         f"{kilobytes(facts['bytes_state'])} state; "
         f"test accuracy {percent(facts['accuracy'])}; C equals the model on {facts['equal']} of {facts['samples']} recordings"
     )
-    console.print(
-        f"sources in {exported.folder}; try there: cc -std=c99 -O2 model.c self_test.c -o self_test && ./self_test"
-    )
+    say(f"sources in {exported.folder}; try there:")
+    say("  cc -std=c99 -O2 model.c self_test.c -o self_test && ./self_test")
     write_json(json, {"run": str(run), "folder": str(exported.folder), **facts})

@@ -14,7 +14,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Train spiking networks that need few timesteps, few bits and few spikes; ship them as integer C programs.",
 )
 app.command("demo")(demo.demo)
 app.command("train")(train.train_command)
@@ -39,16 +38,25 @@ def _main(
         False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
     ),
 ) -> None:
-    """Train spiking networks that need few timesteps, few bits and few spikes; ship them as integer C programs."""
+    """Train spiking networks that need few timesteps, few bits and few spikes; ship them as integer C programs.
+
+    Example: rheobase demo
+    """
 
 
 def run() -> None:
     """Entry point of the command: bad input ends with one line on stderr and exit code 1."""
     try:
-        app()
+        app(prog_name="rheobase")
     except (RheobaseError, OSError) as error:
-        print(f"rheobase: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"rheobase: {' '.join(_explain(error).split())}", file=sys.stderr)
         sys.exit(1)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; check path, permissions and free space, or choose another place"
+    return str(error)
 
 
 if __name__ == "__main__":

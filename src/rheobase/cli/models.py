@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from rheobase.cli.output import JsonOption, print_table, write_json
-from rheobase.models import create_model, list_models
 
 
 def models_command(
@@ -17,6 +16,8 @@ def models_command(
 
     Example: rheobase models --size 34 --classes 10
     """
+    from rheobase.models import create_model, list_models
+
     rows = []
     for name in list_models():
         model = create_model(name, num_classes=classes, in_channels=2, input_size=(size, size))

@@ -1,22 +1,69 @@
-"""What every sub-command shares: tables on the terminal, `--json` for machines."""
+"""What every sub-command shares: text and tables for people, `--json` for machines."""
 
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from rheobase.errors import RecipeError
 from rheobase.files import atomic_write_json
 
 console = Console(highlight=False)
+_answer: ContextVar[TextIO | None] = ContextVar("answer", default=None)
+
+
+def say(text: str, *, style: str | None = None) -> None:
+    """A line for people: as it is, whatever brackets it holds, and never broken, so that it can be copied."""
+    console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table whose first column is left-aligned and the rest right-aligned."""
+    table = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console.print(table)
+
+
+def _json_target(context: typer.Context, target: Path | None) -> Path | None:
+    """Find out before the work whether `--json` can be done; `-` sends all that is not JSON to standard error."""
+    if target is None:
+        return None
+    if target.is_dir():
+        raise RecipeError(f"--json {target} is a folder; name a file in it, or - for standard output")
+    if str(target) == "-":
+        context.with_resource(_stdout_for_json())
+    return target
+
+
+@contextlib.contextmanager
+def _stdout_for_json() -> Iterator[None]:
+    token = _answer.set(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _answer.reset(token)
+
 
 JsonOption = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Write the result as JSON to FILE ('-': standard output)."),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        callback=_json_target,
+        help="Write the result as JSON to FILE ('-': standard output, all else to standard error).",
+    ),
 ]
 
 
@@ -25,20 +72,9 @@ def write_json(target: Path | None, result: Any) -> None:
     if target is None:
         return
     if str(target) == "-":
-        json.dump(result, sys.stdout, indent=2)
-        print()
+        print(json.dumps(result, indent=2, allow_nan=False), file=_answer.get(), flush=True)
     else:
         atomic_write_json(target, result)
-
-
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table whose first column is left-aligned and the rest right-aligned."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console.print(table)
 
 
 def percent(value: float) -> str:

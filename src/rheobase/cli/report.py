@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rheobase.cli.output import JsonOption, console, write_json
-from rheobase.report import collect, write_report
+from rheobase.cli.output import JsonOption, say, write_json
 
 
 def report_command(
@@ -21,7 +20,9 @@ def report_command(
 
     Example: rheobase report runs/stable_spike --baseline runs/baseline
     """
+    from rheobase.report import collect, write_report
+
     path = out or run / "report.html"
     write_report(collect(run, baseline), path)
-    console.print(f"report: {path}")
+    say(f"report: {path}")
     write_json(json, {"report": str(path)})

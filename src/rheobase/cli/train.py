@@ -5,15 +5,14 @@ from typing import Annotated
 
 import typer
 
-from rheobase.cli.output import JsonOption, console, percent, write_json
-from rheobase.training import load_recipe, train
+from rheobase.cli.output import JsonOption, percent, say, write_json
 
 
 def train_command(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Single values to change, key.sub=value.", metavar="[KEY=VALUE]..."),
+        typer.Argument(help="Single values to change, key.sub=value.", metavar="KEY=VALUE"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/<name of the recipe>.")
@@ -28,11 +27,13 @@ def train_command(
 
     Example: rheobase train recipes/motion_stable_spike.yaml train.seed=1 --out runs/seed1
     """
+    from rheobase.training import load_recipe, train
+
     folder = out or Path("runs") / recipe.stem
     run = train(load_recipe(recipe, overrides or []), folder, resume=resume, quiet=quiet or None)
     evaluation = run.evaluation
     assert evaluation is not None, "train ends with an evaluation"
-    console.print(
+    say(
         f"test accuracy {percent(evaluation.accuracy)} on {evaluation.samples} recordings; run folder {folder}"
     )
     write_json(json, {"run": str(folder), **run.result, "test": evaluation.to_json()})
