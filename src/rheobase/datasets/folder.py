@@ -50,7 +50,9 @@ def load(config: DataConfig) -> tuple[Pool, Split]:
             not readable, or the sensor sizes differ.
     """
     if config.folder is None:
-        raise RecipeError("the data set 'folder' needs data.folder: a folder with one sub-folder a class")
+        raise RecipeError(
+            "the data set 'folder' needs data.folder (--folder of `rheobase data show`): a folder with one sub-folder a class"
+        )
     if config.split != "official":
         raise RecipeError(unknown("split of folder", config.split, ["official"]))
     folder = config.folder.resolve()

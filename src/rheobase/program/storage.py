@@ -114,9 +114,7 @@ def decode(description: Any, tensors: Tensors) -> Program:
     if top.get("format") != FORMAT:
         raise ProgramError(f"format {top.get('format')!r} is not {FORMAT!r}")
     if top.get("version") != VERSION or isinstance(top.get("version"), bool):
-        raise ProgramError(
-            f"program version {top.get('version')!r}; this rheobase reads version {VERSION}: export again"
-        )
+        raise ProgramError(f"program version {top.get('version')!r}; this rheobase reads version {VERSION}")
     if not isinstance(top.get("ops"), list):
         raise ProgramError("ops must be a list")
     left = dict(tensors)

@@ -10,6 +10,13 @@ import yaml
 from rheobase.errors import CheckpointError
 from rheobase.report.data import Arm, LayerCost, ProgramFacts, Raster, ReportData, Samples, State
 
+_MAKE = {
+    "result.json": "`rheobase train --resume`",
+    "evaluation.json": "`rheobase eval`",
+    "compressed.json": "`rheobase compress`",
+    "program.json": "`rheobase export`",
+}
+
 
 def collect(run: Path, baseline: Path | None = None, *, command: str | None = None) -> ReportData:
     """Report of a run, beside a baseline trained on the same data if there is one.
@@ -30,6 +37,8 @@ def collect(run: Path, baseline: Path | None = None, *, command: str | None = No
     result, recipe = results[-1], recipes[-1]
     evaluation = _need(run / "evaluation.json")
     compressed, program = _json(run / "compressed" / "compressed.json"), _json(run / "program.json")
+    if compressed is not None and program is not None and program["digest"] != compressed["program_digest"]:
+        program = None  # compressed again since it was exported
     return ReportData(
         title="From recordings to a C program",
         subtitle=f"{recipe['data']['name']} · {recipe['model']['name']} · T = {recipe['data']['T']}",
@@ -49,7 +58,9 @@ def _json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); {_MAKE[path.name]} writes it anew"
+        ) from error
 
 
 def _need(path: Path) -> dict[str, Any]:
@@ -61,7 +72,11 @@ def _need(path: Path) -> dict[str, Any]:
 
 
 def _recipe(folder: Path) -> dict[str, Any]:
-    return yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    path = folder / "recipe.yaml"
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
 def _names(recipes: list[dict[str, Any]]) -> list[str]:

@@ -128,7 +128,9 @@ def _read_pointer(folder: Path) -> dict[str, Any]:
     try:
         pointer = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint in {folder}: {POINTER} is missing") from error
+        raise CheckpointError(
+            f"there is no checkpoint in {folder}: {POINTER} is missing; train the run (again) with `rheobase train`"
+        ) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(pointer, dict) or not {"format", "epoch", "file", "sha256"} <= pointer.keys():

@@ -139,24 +139,41 @@ def load_program(run: Run) -> Program:
 
     Raises:
         CheckpointError: the run has not been compressed.
+        ProgramError: the file is damaged or of another version.
     """
     path = run.folder / "compressed" / "program.safetensors"
     if not path.is_file():
         raise CheckpointError(
             f"{run.folder} has not been compressed: run `rheobase compress {run.folder}` first"
         )
-    return load(path)
+    try:
+        return load(path)
+    except ProgramError as error:
+        raise ProgramError(f"{error}. Compress the run again: `rheobase compress {run.folder}`") from error
 
 
 def load_hardened(run: Run, data: DataSet) -> Hardened:
-    """The hardened model, made again from the quantised checkpoint."""
+    """The hardened model, made again from the quantised checkpoint.
+
+    Raises:
+        CheckpointError: what `compress` wrote is missing or damaged.
+    """
     folder = run.folder / "compressed"
-    config = CompressConfig.model_validate(
-        json.loads((folder / "compressed.json").read_text(encoding="utf-8"))["config"]
-    )
+    path = folder / "compressed.json"
+    try:
+        config = CompressConfig.model_validate(json.loads(path.read_text(encoding="utf-8"))["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:  # a ValidationError is a ValueError
+        raise CheckpointError(
+            f"{path} cannot be read ({error}). Compress the run again: `rheobase compress {run.folder}`"
+        ) from error
     model = build_model(run.recipe, data)
     quantise_(model, quant_config(config))
-    load_model_tensors(model, load_checkpoint(folder).model, f"the checkpoint of {folder}")
+    try:
+        load_model_tensors(model, load_checkpoint(folder).model, f"the checkpoint of {folder}")
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}. Or compress the run again: `rheobase compress {run.folder}`"
+        ) from error
     return harden(model.eval())
 
 
