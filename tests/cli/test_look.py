@@ -1,0 +1,110 @@
+"""The commands that only look: doctor, models, data."""
+
+import json
+import shutil
+
+import pytest
+
+from rheobase import native
+from rheobase.cli import doctor
+from rheobase.events import Recording, write_nmnist
+
+
+def test_doctor(rheobase):
+    done = rheobase("doctor", "--json", "-")
+    assert done.code == 0, done.err
+    found = {finding["name"]: finding for finding in done.json}
+    names = {"python", "torch", "compiler", "threads", "gpu", "data root", "cache", "tensorboard"}
+    assert set(found) == names
+    assert all(set(finding) == {"name", "ok", "found", "advice"} for finding in done.json)
+    assert found["compiler"]["ok"] == (shutil.which("cc") is not None)
+    assert found["cache"]["ok"]
+    assert all(name in done.err for name in names)
+
+
+def test_doctor_advises(rheobase, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RHEOBASE_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("RHEOBASE_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(native, "compiler", lambda: None)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    done = rheobase("doctor", "--json", "-")
+    assert done.code == 0, done.err
+    found = {finding["name"]: finding for finding in done.json}
+    for name in ("compiler", "data root", "cache"):
+        assert not found[name]["ok"]
+        assert found[name]["advice"] in done.err
+    assert "pip install 'rheobase[tensorboard]'" in done.err
+
+
+def test_doctor_without_a_cache(rheobase, monkeypatch, tmp_path):
+    """A compiler is there, yet nothing can be kept: both are told, nothing breaks."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RHEOBASE_CACHE", str(tmp_path / "file" / "cache"))
+    done = rheobase("doctor", "--json", "-")
+    assert done.code == 0, done.err
+    found = {finding["name"]: finding for finding in done.json}
+    assert not found["cache"]["ok"]
+    assert not found["compiler"]["ok"]
+
+
+def test_models(rheobase):
+    done = rheobase("models", "--size", "34", "--classes", "3", "--json", "-")
+    assert done.code == 0, done.err
+    rows = {row["name"]: row for row in done.json}
+    assert "vgg_small" in rows
+    assert all(row["parameters"] > 1000 and row["neurons"] > 1 for row in rows.values())
+    assert f"{rows['vgg_small']['parameters']:,}" in done.err
+
+
+def test_data_list(rheobase):
+    done = rheobase("data", "list")
+    assert done.out.split() == ["digits-dvs", "folder", "motion-dvs-sim", "nmnist"]
+    assert rheobase("data", "list", "--json", "-").json == done.out.split()
+
+
+def test_data_show(rheobase, tmp_path):
+    done = rheobase("data", "show", "digits-dvs", "--T", "2", "--json", tmp_path / "digits.json")
+    assert done.code == 0, done.err
+    found = json.loads((tmp_path / "digits.json").read_text())
+    assert {part: facts["recordings"] for part, facts in found["parts"].items()} == {
+        "train": 1197,
+        "validation": 200,
+        "test": 400,
+    }
+    assert (found["T"], found["sensor"], len(found["classes"])) == (2, [16, 16], 10)
+    assert all(facts["events_per_recording"] > 100 for facts in found["parts"].values())
+    assert found["split_hash"] in done.out
+
+
+@pytest.fixture
+def recording():
+    return Recording([1, 2, 3, 3], [0, 1, 2, 33], [0, 10, 20, 100_000], [1, 1, 1, 0], width=34, height=34)
+
+
+def test_data_show_folder(rheobase, recording, tmp_path):
+    for name in ("[red]", "[b]"):  # brackets mean colour to the terminal library, and nothing to us
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            write_nmnist(recording, tmp_path / name / f"{i}.bin")
+    done = rheobase("data", "show", "folder", "--folder", tmp_path, "--json", "-")
+    assert done.code == 0, done.err
+    assert done.json["classes"] == ["[b]", "[red]"]
+    assert "2 classes: [b], [red]" in done.err
+    assert done.json["parts"]["train"] == {"recordings": 2, "events_per_recording": 4.0}
+
+
+def test_data_info(rheobase, recording, tmp_path):
+    path = tmp_path / "a [b].bin"
+    write_nmnist(recording, path)
+    done = rheobase("data", "info", path, "--json", tmp_path / "info.json")
+    assert done.code == 0, done.err
+    assert done.out == "a [b].bin: 4 events on 34x34 pixels in 0.100 s, 75 % of them ON\n"
+    assert json.loads((tmp_path / "info.json").read_text()) == {
+        "file": str(path),
+        "sensor": [34, 34],
+        "events": 4,
+        "seconds": pytest.approx(0.1),
+        "on_share": 0.75,
+        "label": None,
+    }
