@@ -15,6 +15,7 @@ from rheobase.cli import demo
 TINY = ["data.train_size=120", "model.width=0.5", "train.epochs=1", "train.batch_size=8", "compress.epochs=1"]
 PROGRAM_KEYS = {
     "accuracy",
+    "accuracy_at",
     "samples",
     "equal",
     "digest",
@@ -53,7 +54,7 @@ def test_train_says_and_keeps(trained):
     assert found["run"] == str(folder)
     assert found["samples"] == {"train": 120, "validation": 200, "test": 400}
     assert found["test"]["accuracy"] == found["test_accuracy"] == found["test"]["accuracy_at"][-1]
-    assert f"test accuracy {100 * found['test_accuracy']:.1f} % on 400 recordings" in done.err
+    assert f"test accuracy {100 * found['test_accuracy']:.1f}% on 400 recordings" in done.err
     assert "epoch 2/2" in done.err
     assert {"recipe.yaml", "metrics.csv", "checkpoint.json", "result.json"} <= {
         p.name for p in folder.iterdir()
@@ -203,6 +204,7 @@ def test_demo_keys(demonstrated):
     assert found["program"].keys() == PROGRAM_KEYS
     assert found["program"]["equal"] == found["program"]["samples"] == 400
     assert found["program"]["accuracy"] == found["hardened"]["accuracy"]
+    assert found["program"]["accuracy_at"] == found["hardened"]["accuracy_at"]
     assert found["float"]["bytes"] == found["program"]["float_bytes"]
     assert len(found["baseline"]["accuracy_at"]) == len(found["float"]["accuracy_at"]) == 4
     html = (folder / "stable_spike" / "report.html").read_text()
@@ -238,4 +240,4 @@ def test_demo_command(rheobase, demonstrated, tmp_path, monkeypatch):
     found = json.loads((tmp_path / "demo.json").read_text())
     assert found.pop("seconds") >= 0
     assert found == demonstrated[1]
-    assert "on 400 of 400 test recordings" in done.out
+    assert "400/400" in done.out

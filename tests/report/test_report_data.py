@@ -11,8 +11,8 @@ import pytest
 from report_example import CLASSES, T, example, program
 
 from rheobase.errors import DataError
+from rheobase.numbers import percent, plain, points, quantity, shorten, size, times, whole
 from rheobase.report import Arm, LayerCost, Raster, ReportData, Samples, State, render
-from rheobase.report.numbers import percent, plain, points, quantity, shorten, size, times, whole
 
 NAN = float("nan")
 FRAMES = np.zeros((2, T, 2, 4, 4), np.uint8)

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from rheobase.cli.output import JsonOption, kilobytes, percent, print_table, write_json
+from rheobase.cli.output import JsonOption, print_table, write_json
 from rheobase.errors import RecipeError
+from rheobase.numbers import percent, size
 
 
 def compress_command(
@@ -39,7 +40,7 @@ def compress_command(
     }
     packed = sum(op.weight.bytes for op in result.program.ops if hasattr(op, "weight"))
     print_table(
-        f"{result.config.bits}-bit weights, {kilobytes(packed)} packed",
+        f"{result.config.bits}-bit weights, {size(packed)} packed",
         ["state", "test accuracy"],
         [(state, percent(accuracy)) for state, accuracy in accuracies.items()],
     )

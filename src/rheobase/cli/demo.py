@@ -6,12 +6,16 @@ import time
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rheobase.cli.output import JsonOption, console, kilobytes, percent, print_table, say, write_json
+from rheobase.cli.output import JsonOption, console, print_table, say, write_json
 from rheobase.errors import RecipeError, unknown
+from rheobase.numbers import percent, quantity, size
+
+if TYPE_CHECKING:
+    from rheobase.training import Evaluation
 
 RECIPES = {
     "motion-dvs-sim": "demo_motion.yaml",
@@ -84,54 +88,49 @@ def run_demo(data: str, folder: Path, *, fresh: bool = True, overrides: Sequence
     assert baseline is not None and spike is not None, "both runs were evaluated"
     return {
         "data": data,
-        "baseline": {"accuracy": baseline.accuracy, "accuracy_at": baseline.accuracy_at},
-        "float": {
-            "accuracy": spike.accuracy,
-            "accuracy_at": spike.accuracy_at,
-            "bytes": facts["float_bytes"],
-        },
-        "quantised": {"accuracy": compressed.quantised_evaluation.accuracy, "bits": compressed.config.bits},
-        "hardened": {"accuracy": compressed.hardened_evaluation.accuracy},
+        "baseline": _state(baseline),
+        "float": {**_state(spike), "bytes": facts["float_bytes"]},
+        "quantised": {**_state(compressed.quantised_evaluation), "bits": compressed.config.bits},
+        "hardened": _state(compressed.hardened_evaluation),
         "program": {key: value for key, value in facts.items() if key != "layers"},
         "report": str(report),
     }
 
 
+def _state(found: "Evaluation") -> dict[str, Any]:
+    return {
+        "accuracy": found.accuracy,
+        "accuracy_at": found.accuracy_at,
+        "spikes_per_sample": found.spikes_per_sample,
+    }
+
+
 def _print(result: dict[str, Any]) -> None:
-    program, steps = result["program"], len(result["float"]["accuracy_at"])
-    early = max(steps // 2, 1)
+    program, bits = result["program"], result["quantised"]["bits"]
+    early = max(len(program["accuracy_at"]) // 2, 1)
+    float_size, packed = size(result["float"]["bytes"]), size(program["bytes_weights"])
+    dense = f"{quantity(program['dense_macs_per_sample'])} MAC"
+    work = f"{quantity(program['synops_per_sample'])} SynOp"
+    equal = f"{program['equal']}/{program['samples']}"
+
+    def row(name: str, state: dict[str, Any], memory: str, operations: str, same: str) -> tuple[str, ...]:
+        accuracies = (percent(state["accuracy"]), percent(state["accuracy_at"][early - 1]))
+        return name, *accuracies, memory, quantity(state["spikes_per_sample"]), operations, same
+
     say("")
     print_table(
         f"{result['data']}: from recordings to a C program",
-        ["state", "test accuracy", "bytes"],
+        ["state", "accuracy", f"{early} steps", "bytes", "spikes", "operations", "equals C"],
         [
-            ("baseline, float", percent(result["baseline"]["accuracy"]), kilobytes(result["float"]["bytes"])),
-            (
-                "Stable Spike, float",
-                percent(result["float"]["accuracy"]),
-                kilobytes(result["float"]["bytes"]),
-            ),
-            (
-                f"quantised, {result['quantised']['bits']} bit",
-                percent(result["quantised"]["accuracy"]),
-                kilobytes(program["bytes_weights"]),
-            ),
-            ("hardened", percent(result["hardened"]["accuracy"]), kilobytes(program["bytes_weights"])),
-            (
-                "C program",
-                percent(program["accuracy"]),
-                kilobytes(program["bytes_weights"] + program["bytes_code"]),
-            ),
+            row("baseline", result["baseline"], float_size, dense, "-"),
+            row("Stable Spike", result["float"], float_size, dense, "-"),
+            row(f"{bits} bit", result["quantised"], packed, "-", "-"),
+            row("hardened", result["hardened"], packed, work, equal),
+            row("C program", program, packed, work, equal),
         ],
     )
-    before, after = result["baseline"]["accuracy_at"][early - 1], result["float"]["accuracy_at"][early - 1]
     say(
-        f"decided after {early} of {steps} steps: {percent(before)} without, {percent(after)} with Stable Spike\n"
-        f"program: {kilobytes(program['bytes_weights'])} weights, {kilobytes(program['bytes_code'])} code, "
-        f"{kilobytes(program['bytes_state'])} state; {program['spikes_per_sample']:,.0f} spikes and "
-        f"{program['synops_per_sample']:,.0f} synaptic operations per sample "
-        f"({program['dense_macs_per_sample']:,.0f} multiply-accumulates in the float model)\n"
-        f"C equals the model, spike for spike and logit for logit, on {program['equal']} of {program['samples']} "
-        f"test recordings\n"
+        "spikes and operations are per recording; equals C: in every spike and every logit\n"
+        f"the program: {packed} of weights, {size(program['bytes_code'])} of code, {size(program['bytes_state'])} of state\n"
         f"report: {result['report']}    ({result['seconds']:.0f} s)"
     )

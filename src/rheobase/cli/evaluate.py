@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rheobase.cli.output import JsonOption, percent, print_table, say, write_json
+from rheobase.cli.output import JsonOption, print_table, say, write_json
+from rheobase.numbers import percent
 
 if TYPE_CHECKING:
     from rheobase.training import Evaluation

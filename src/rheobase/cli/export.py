@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from rheobase.cli.output import JsonOption, kilobytes, percent, print_table, say, write_json
+from rheobase.cli.output import JsonOption, print_table, say, write_json
+from rheobase.numbers import percent, size
 
 
 def export_command(
@@ -41,8 +42,8 @@ def export_command(
         ],
     )
     say(
-        f"{kilobytes(facts['bytes_weights'])} weights, {kilobytes(facts['bytes_code'])} code, "
-        f"{kilobytes(facts['bytes_state'])} state; "
+        f"{size(facts['bytes_weights'])} weights, {size(facts['bytes_code'])} code, "
+        f"{size(facts['bytes_state'])} state; "
         f"test accuracy {percent(facts['accuracy'])}; C equals the model on {facts['equal']} of {facts['samples']} recordings"
     )
     say(f"sources in {exported.folder}; try there:")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -27,7 +28,9 @@ def say(text: str, *, style: str | None = None) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table whose first column is left-aligned and the rest right-aligned."""
-    table = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim")
+    table = Table(
+        title=title or None, title_justify="left", title_style="bold", header_style="dim", box=box.SIMPLE_HEAD
+    )
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
@@ -75,13 +78,3 @@ def write_json(target: Path | None, result: Any) -> None:
         print(json.dumps(result, indent=2, allow_nan=False), file=_answer.get(), flush=True)
     else:
         atomic_write_json(target, result)
-
-
-def percent(value: float) -> str:
-    """`0.9731 -> '97.3 %'`."""
-    return f"{100 * value:.1f} %"
-
-
-def kilobytes(value: float) -> str:
-    """Bytes with a unit: `3200 -> '3.2 kB'` (1 kB = 1000 bytes)."""
-    return f"{value:.0f} B" if value < 1000 else f"{value / 1000:.1f} kB"

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from rheobase.cli.output import JsonOption, percent, say, write_json
+from rheobase.cli.output import JsonOption, say, write_json
+from rheobase.numbers import percent
 
 
 def train_command(

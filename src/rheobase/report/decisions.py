@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rheobase.numbers import NA, percent
 from rheobase.report.data import Array, Raster, ReportData, Samples
-from rheobase.report.numbers import NA, percent
 from rheobase.report.pixels import event_frames, raster
 
 _RECORDINGS, _STEPS = 8, 8

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rheobase.numbers import NA, percent, points, quantity, size, times, whole
 from rheobase.report.data import Arm, ProgramFacts, ReportData, State
-from rheobase.report.numbers import NA, percent, points, quantity, size, times, whole
 
 
 @dataclass(frozen=True)

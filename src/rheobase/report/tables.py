@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rheobase.numbers import percent, points, quantity, size, times
 from rheobase.report.data import Arm, LayerCost, ProgramFacts, State
-from rheobase.report.numbers import percent, points, quantity, size, times
 
 
 @dataclass(frozen=True)

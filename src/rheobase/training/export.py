@@ -85,7 +85,7 @@ def export_c(run: Run, folder: Path | None = None) -> Exported:
         if start < REFERENCED:
             _require_equal(compare(reference.run(program, batch), expected), "the NumPy reference", start)
         equal += batch.shape[1]
-        decisions.append(found.logits.sum(0).argmax(-1))
+        decisions.append(found.logits.cumsum(0).argmax(-1))
         spikes += sum(int(layer.sum()) for layer in found.spikes)
         tables.append(count(program, batch, found))
     folder = folder or run.folder / "c"
@@ -93,8 +93,10 @@ def export_c(run: Run, folder: Path | None = None) -> Exported:
     files = write_c(program, folder, golden)
     sizes = measure(program)
     layers = _layers(program, tables)
+    right = (np.concatenate(decisions, 1) == labels).mean(1)  # after each step
     facts = {
-        "accuracy": float((np.concatenate(decisions) == labels).mean()),
+        "accuracy": float(right[-1]),
+        "accuracy_at": [float(share) for share in right],
         "samples": len(labels),
         "equal": equal,
         "digest": program.digest(),

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from rheobase.numbers import NA, plain, quantity, shorten, size, whole
 from rheobase.report.data import Arm, LayerCost, ProgramFacts
 from rheobase.report.figures.canvas import PANEL, add_axes, draw
-from rheobase.report.numbers import NA, plain, quantity, shorten, size, whole
 from rheobase.report.palette import LIGHT, MARKERS, arm_colour
 
 Segment = tuple[float, str]  # value, colour

@@ -7,8 +7,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from rheobase.numbers import shorten
 from rheobase.report.figures.canvas import PHONE, add_axes, draw
-from rheobase.report.numbers import shorten
 from rheobase.report.palette import LIGHT, PIXEL_OFF, PIXEL_ON
 
 _NAMED = 24  # classes up to which cells carry counts and axes carry names

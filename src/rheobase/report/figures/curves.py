@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from rheobase.numbers import points
 from rheobase.report.data import Arm
 from rheobase.report.figures.canvas import PANEL, add_axes, draw
-from rheobase.report.numbers import points
 from rheobase.report.palette import LIGHT, MARKERS, arm_colour
 
 Line = tuple[int, str, Sequence[float], Sequence[float]]  # arm index, line style, x, y
