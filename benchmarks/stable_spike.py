@@ -185,45 +185,51 @@ def difference(
         return "-"
     gaps = [100 * (a / b - 1) if relative else 100 * (a - b) for a, b in pairs]
     spread = statistics.stdev(gaps) if len(gaps) > 1 else 0.0
-    return f"{statistics.mean(gaps):+.1f} ± {spread:.1f} ({sum(g > 0 for g in gaps)}/{len(gaps)})"
+    unit = " %" if relative else ""
+    return f"{statistics.mean(gaps):+.1f} ± {spread:.1f}{unit} ({sum(g > 0 for g in gaps)}/{len(gaps)})"
 
 
 def table(path: Path) -> None:
     """Print the paired table of a results file as Markdown, one for each T."""
     everything = read(path)
-    for T in sorted({int(r["T"]) for r in everything}):
+    for T in sorted({int(r["T"]) for r in everything}, reverse=True):
         rows = [r for r in everything if int(r["T"]) == T]
-        early = max(T // 2, 1)
-        print(
-            f"\n### T = {T} ({path.name}; mean ± standard deviation of paired differences, pairs in which it rises)\n"
-        )
-        print(f"| arm | runs | accuracy | accuracy, d | first {early} of {T}, d | TI, d | last rate, d |")
-        print("| --- | --- | --- | --- | --- | --- | --- |")
+        early = sorted({1, max(T // 2, 1)})
+        columns = [
+            "arm",
+            "runs",
+            "accuracy",
+            "d",
+            *(f"first {k} of {T}, d" for k in early),
+            "TI, d",
+            "last rate, d",
+        ]
+        print(f"\n**T = {T}**\n\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
         for arm in ARMS:
             own = [r for r in rows if r["arm"] == arm]
-            if not own:
-                continue
-            accuracy = [100 * float(r["accuracy"]) for r in own]
-            first = [100 * float(r["accuracy_at"].split()[early - 1]) for r in own]
-            spread = statistics.stdev(accuracy) if len(accuracy) > 1 else 0.0
-            cells = (
-                [
-                    "-",
-                    f"{statistics.mean(first):.1f} (itself)",
-                    "-",
-                    f"{statistics.mean(float(r['last_rate']) for r in own):.3f} (itself)",
-                ]
-                if arm == "none"
-                else [
-                    difference(rows, arm, "accuracy"),
-                    difference(rows, arm, "accuracy_at", index=early - 1),
-                    difference(rows, arm, "TI", relative=True) + " %",
-                    difference(rows, arm, "last_rate", relative=True) + " %",
-                ]
-            )
-            print(
-                f"| {arm} | {len(own)} | {statistics.mean(accuracy):.1f} ± {spread:.1f} | {' | '.join(cells)} |"
-            )
+            if own:
+                cells = _baseline(own, early) if arm == "none" else _differences(rows, arm, early)
+                accuracy = [100 * float(r["accuracy"]) for r in own]
+                spread = statistics.stdev(accuracy) if len(accuracy) > 1 else 0.0
+                print(
+                    f"| {arm} | {len(own)} | {statistics.mean(accuracy):.1f} ± {spread:.1f} | {' | '.join(cells)} |"
+                )
+
+
+def _baseline(own: list[dict[str, str]], early: list[int]) -> list[str]:
+    """The baseline's own figures, where the other arms show differences."""
+    first = [statistics.mean(100 * float(r["accuracy_at"].split()[k - 1]) for r in own) for k in early]
+    inconsistency, rate = (statistics.mean(float(r[key]) for r in own) for key in ("TI", "last_rate"))
+    return ["", *(f"**{value:.1f}**" for value in first), f"**{inconsistency:.4f}**", f"**{rate:.3f}**"]
+
+
+def _differences(rows: list[dict[str, str]], arm: str, early: list[int]) -> list[str]:
+    return [
+        difference(rows, arm, "accuracy"),
+        *(difference(rows, arm, "accuracy_at", index=k - 1) for k in early),
+        difference(rows, arm, "TI", relative=True),
+        difference(rows, arm, "last_rate", relative=True),
+    ]
 
 
 def main() -> None:
