@@ -3,7 +3,7 @@ from importlib.metadata import version
 import pytest
 
 COMMANDS = ["demo", "train", "eval", "compress", "export", "report", "data", "models", "doctor"]
-NESTED = [f"data {name}" for name in ("list", "show", "info")]
+NESTED = [f"data {name}" for name in ("list", "show", "info", "fetch")]
 
 
 @pytest.mark.parametrize("words", ["", *COMMANDS, *NESTED])

@@ -108,3 +108,12 @@ def test_data_info(rheobase, recording, tmp_path):
         "on_share": 0.75,
         "label": None,
     }
+
+
+def test_data_fetch_checks_what_is_there(rheobase, monkeypatch, tmp_path):
+    monkeypatch.delenv("RHEOBASE_DATA", raising=False)
+    nowhere = rheobase("data", "fetch", "nmnist")
+    assert nowhere.code == 1 and "--root" in nowhere.err
+    (tmp_path / "Train.zip").write_bytes(b"not the official file")
+    other = rheobase("data", "fetch", "nmnist", "--root", tmp_path)
+    assert other.code == 1 and "not the official file" in other.err and "remove it" in other.err

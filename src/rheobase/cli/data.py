@@ -1,5 +1,6 @@
 """`rheobase data`: list the data sets, look into one, look into one recording."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -104,3 +105,25 @@ def info_command(
         f"{recording.duration:.3f} s, {100 * on:.0f} % of them ON"
     )
     write_json(json, result)
+
+
+@app.command("fetch")
+def fetch_command(
+    name: Annotated[
+        Literal["nmnist"], typer.Argument(help="Data set to download; the others are generated.")
+    ],
+    root: Annotated[Path | None, typer.Option(help="Folder to download to. Default: RHEOBASE_DATA.")] = None,
+    json: JsonOption = None,
+) -> None:
+    """Download a data set's official files (N-MNIST: 1.2 GB) and check them.
+
+    Example: rheobase data fetch nmnist --root my_data
+    """
+    from rheobase.datasets import fetch_nmnist
+
+    folder = root or (Path(given) if (given := os.environ.get("RHEOBASE_DATA")) else None)
+    if folder is None:
+        raise RecipeError("say where to: --root FOLDER, or set RHEOBASE_DATA")
+    files = fetch_nmnist(folder)
+    say(f"{name}: {', '.join(str(file) for file in files)}")
+    write_json(json, {"name": name, "files": [str(file) for file in files]})
