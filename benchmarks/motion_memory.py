@@ -16,9 +16,9 @@ import statistics
 import time
 from pathlib import Path
 
-import torch
 from joblib import Parallel, delayed
 from stable_spike import commit, machine, read
+from torch import Tensor, cat, manual_seed, nn  # the module `torch` itself cannot be sent to the workers
 
 from rheobase.datasets import DataConfig, load_dataset
 from rheobase.models import create_model
@@ -30,16 +30,16 @@ WAYS = {"snn": (4, 2.0), "sum": (1, 2.0), "memoryless": (4, 1.0)}
 EPOCHS, BATCH, LR, DECAY = 25, 32, 0.05, 5e-4
 
 
-class Erased(torch.nn.Module):
+class Erased(nn.Module):
     """A network that forgets: every step is run on its own, from membranes at rest."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Logits of each step on its own, `[T, N, ...] -> [T, N, K]`."""
-        return torch.cat([self.model(step[None]) for step in x])
+        return cat([self.model(step[None]) for step in x])
 
 
 def train_cell(way: str, seed: int) -> list[dict[str, object]]:
@@ -47,7 +47,7 @@ def train_cell(way: str, seed: int) -> list[dict[str, object]]:
     start = time.perf_counter()
     T, tau = WAYS[way]
     data = load_dataset(DataConfig(name="motion-dvs-sim", T=T, binning="time"))
-    torch.manual_seed(seed)
+    manual_seed(seed)
     neuron = preset("lif_soft").model_copy(update={"tau": tau})
     model = create_model(
         "vgg_small", num_classes=len(data.classes), in_channels=2, input_size=data.sensor, neuron=neuron

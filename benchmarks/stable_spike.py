@@ -16,10 +16,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from joblib import Parallel, delayed
+from torch import manual_seed  # the module `torch` itself cannot be sent to the workers
 
 from rheobase.datasets import DataConfig, load_dataset
 from rheobase.models import create_model
@@ -72,7 +73,7 @@ def train_cell(study: Study, split: str, T: int, seed: int, arm: str) -> dict[st
     data = load_dataset(
         DataConfig(name=study.data, split=split, T=T, binning=study.binning, train_size=study.train_size)  # type: ignore[arg-type]
     )
-    torch.manual_seed(seed)
+    manual_seed(seed)
     model = create_model("vgg_small", num_classes=len(data.classes), in_channels=2, input_size=data.sensor)
     fit(
         model,
@@ -120,7 +121,7 @@ def machine() -> str:
     model = next(
         (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
     )
-    return f"{model}, torch {torch.__version__}"
+    return f"{model}, torch {version('torch')}"
 
 
 def read(path: Path) -> list[dict[str, str]]:
