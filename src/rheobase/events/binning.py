@@ -2,13 +2,17 @@
 
 By time, event `i` falls in bin `floor((t_i - start) * T / (stop - start))`; by count, in bin `floor(i * T /
 events)`. Both are integer arithmetic: bins are half-open, no event is lost at an edge and none counts twice.
+
+Events are ordered by time, so the events of a bin are a run: the first of bin `b` is found by bisection at
+`t >= start + ceil(b * (stop - start) / T)`, or is event `ceil(b * events / T)`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import DataError
-from rheobase.events.recording import IntArray, Recording
+from rheobase.events.bin_native import bin_runs
+from rheobase.events.recording import Recording
 
 Frames = NDArray[np.int32]
 
@@ -25,13 +29,16 @@ def bin_by_time(recording: Recording, T: int, *, start: int | None = None, stop:
         DataError: the recording has no events, `T` is below 1, or the window is empty.
     """
     _check(recording, T)
-    begin = int(recording.t[0]) if start is None else start
-    end = int(recording.t[-1]) + 1 if stop is None else stop
+    first, last = int(recording.t[0]), int(recording.t[-1])
+    begin = first if start is None else start
+    end = last + 1 if stop is None else stop
     if end <= begin:
         raise DataError(f"the window from {begin} to {end} ticks is empty; stop must be above start")
-    if start is not None or stop is not None:
-        recording = recording.select((recording.t >= begin) & (recording.t < end))
-    return _count(recording, (recording.t - begin) * T // (end - begin), T)
+    ticks = [begin - (-b * (end - begin) // T) for b in range(T + 1)]
+    inside = np.array([min(max(tick, first), last) for tick in ticks], dtype=np.int64)
+    edges = np.searchsorted(recording.t, inside)
+    edges[[tick > last for tick in ticks]] = len(recording)  # not last + 1, which int64 may not hold
+    return bin_runs(recording, edges)
 
 
 def bin_by_count(recording: Recording, T: int) -> Frames:
@@ -45,7 +52,7 @@ def bin_by_count(recording: Recording, T: int) -> Frames:
         DataError: the recording has no events, or `T` is below 1.
     """
     _check(recording, T)
-    return _count(recording, np.arange(len(recording)) * T // len(recording), T)
+    return bin_runs(recording, -(-np.arange(T + 1) * len(recording) // T))
 
 
 def _check(recording: Recording, T: int) -> None:
@@ -55,9 +62,3 @@ def _check(recording: Recording, T: int) -> None:
         raise DataError(
             "the recording has no events, so there is nothing to bin; leave it out of the data set"
         )
-
-
-def _count(recording: Recording, bins: IntArray, T: int) -> Frames:
-    shape = (T, 2, recording.height, recording.width)
-    flat = np.ravel_multi_index((bins, recording.p, recording.y, recording.x), shape)
-    return np.bincount(flat, minlength=int(np.prod(shape))).astype(np.int32).reshape(shape)
