@@ -193,7 +193,7 @@ def test_killed_and_resumed_equals_uninterrupted(rheobase, trained, recipe, tmp_
 @pytest.fixture(scope="module")
 def demonstrated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "out"
-    return folder, demo.run_demo("digits-dvs", folder, overrides=TINY)
+    return folder, demo.run_demo("digits-dvs", folder, seeds=2, overrides=TINY)
 
 
 def test_demo_keys(demonstrated):
@@ -207,15 +207,19 @@ def test_demo_keys(demonstrated):
     assert found["program"]["accuracy_at"] == found["hardened"]["accuracy_at"]
     assert found["float"]["bytes"] == found["program"]["float_bytes"]
     assert len(found["baseline"]["accuracy_at"]) == len(found["float"]["accuracy_at"]) == 4
-    html = (folder / "stable_spike" / "report.html").read_text()
-    assert found["report"] == str(folder / "stable_spike" / "report.html")
-    assert "rheobase demo --data digits-dvs data.train_size=120" in html
+    assert [pair["seed"] for pair in found["pairs"]] == [0, 1]
+    assert found["pairs"][0]["baseline"] == found["baseline"]["accuracy_at"]
+    assert found["pairs"][0]["stable_spike"] == found["float"]["accuracy_at"]
+    html = (folder / "stable_spike-seed0" / "report.html").read_text()
+    assert found["report"] == str(folder / "stable_spike-seed0" / "report.html")
+    assert "rheobase demo --data digits-dvs --seeds 2 data.train_size=120" in html
+    assert "means over 2 seeds" in html
     assert "Stable Spike" in html
     assert json.loads(json.dumps(found)) == found
 
 
 def test_demo_runs_differ_in_the_objective_alone(demonstrated):
-    one, two = (open_run(demonstrated[0] / arm).recipe for arm in ("baseline", "stable_spike"))
+    one, two = (open_run(demonstrated[0] / arm).recipe for arm in ("baseline-seed0", "stable_spike-seed0"))
     assert (one.objective.name, two.objective.name) == ("cross_entropy", "stable_spike")
     assert one.model_copy(update={"objective": two.objective}) == two
 
@@ -235,9 +239,52 @@ def test_demo_command(rheobase, demonstrated, tmp_path, monkeypatch):
         "data": "digits-dvs",
         "folder": tmp_path,
         "fresh": False,
+        "seeds": 3,
         "overrides": ["train.epochs=1"],
     }
     found = json.loads((tmp_path / "demo.json").read_text())
     assert found.pop("seconds") >= 0
     assert found == demonstrated[1]
     assert "400/400" in done.out
+
+
+def test_sweep_command(rheobase, tmp_path):
+    (tmp_path / "sweep.yaml").write_text(
+        f"recipe: {demo.files('rheobase.cli').joinpath('recipes', 'demo_digits.yaml')}\n"
+        "arms: {baseline: [], tet: [objective.name=tet]}\nseeds: [0, 1]\n"
+    )
+    line = ["sweep", tmp_path / "sweep.yaml", *TINY, "--out", tmp_path / "out", "--jobs", "1"]
+    done = rheobase(*line, "--json", "-")
+    assert done.code == 0, done.err
+    assert [row["cell"] for row in done.json["rows"]] == [
+        "baseline-seed0",
+        "tet-seed0",
+        "baseline-seed1",
+        "tet-seed1",
+    ]
+    table = (tmp_path / "out" / "sweep.csv").read_text()
+    assert table.count("\n") == 5
+    again = rheobase(*line)
+    assert again.code == 0, again.err
+    assert "± " in again.out
+    assert (tmp_path / "out" / "sweep.csv").read_text() == table, "nothing was trained again"
+    bad = rheobase(*line, "model.width=0.25")
+    assert bad.code == 1
+    assert "model.width was 0.5 and is 0.25" in bad.err
+
+
+def test_report_averages_seeds(rheobase, demonstrated):
+    folder = demonstrated[0]
+    runs = [folder / f"stable_spike-seed{k}" for k in (0, 1)]
+    base = [folder / f"baseline-seed{k}" for k in (0, 1)]
+    done = rheobase(
+        "report", *runs, "--baseline", base[0], "--baseline", base[1], "--out", folder / "two.html"
+    )
+    assert done.code == 0, done.err
+    assert "means over 2 seeds" in (folder / "two.html").read_text()
+    one = rheobase("report", *runs, "--baseline", base[0])
+    assert one.code == 1
+    assert "2 runs need as many --baseline" in one.err
+    twice = rheobase("report", runs[0], runs[0])
+    assert twice.code == 1
+    assert "in its training seed alone" in twice.err

@@ -159,3 +159,10 @@ def test_numbers_read_well() -> None:
     ]
     assert [whole(12345), times(10, 4), times(1, 0), plain(0.12345)] == ["12,345", "2.50×", "n/a", "0.123"]
     assert [shorten("short", 8), shorten("features.0.neuron", 9)] == ["short", "feat…uron"]
+
+
+def test_repeats_are_averaged_and_must_be_read_after_as_many_steps():
+    arm = Arm("a", accuracy_at=[0.4, 0.8], repeats=[[0.6, 0.6], [0.8, 1.0]])
+    assert arm.mean_at == pytest.approx([0.6, 0.8])
+    with pytest.raises(DataError, match="read after 1 steps"):
+        Arm("a", accuracy_at=[0.4, 0.8], repeats=[[0.6]])

@@ -199,3 +199,11 @@ def test_write_report_replaces_the_file_whole(tmp_path: Path, page: str) -> None
     write_report(example(), path)
     assert path.read_text(encoding="utf-8") == page
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_several_seeds_show_mean_spread_and_paired_gain():
+    base = Arm("baseline", accuracy=0.8, accuracy_at=[0.5, 0.8], repeats=[[0.6, 0.8], [0.7, 0.8]])
+    ours = Arm("ours", accuracy=0.8, accuracy_at=[0.6, 0.8], repeats=[[0.8, 0.8], [0.7, 0.8]])
+    page = render(ReportData("seeds", arms=[base, ours], seed=4))
+    for text in ("60.0% ± 10.0", "70.0% ± 10.0", "+10.0 ± 10.0", "mean of 3 pairs of seeds", "of seed 4"):
+        assert text in page, text

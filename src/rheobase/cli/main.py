@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import typer
 
-from rheobase.cli import compress, data, demo, doctor, evaluate, export, models, report, train
+from rheobase.cli import compress, data, demo, doctor, evaluate, export, models, report, sweep, train
 from rheobase.errors import RheobaseError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("train")(train.train_command)
+app.command("sweep")(sweep.sweep_command)
 app.command("eval")(evaluate.evaluate_command)
 app.command("compress")(compress.compress_command)
 app.command("export")(export.export_command)

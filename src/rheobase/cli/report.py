@@ -6,11 +6,20 @@ from typing import Annotated
 import typer
 
 from rheobase.cli.output import JsonOption, say, write_json
+from rheobase.errors import RecipeError
 
 
 def report_command(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    baseline: Annotated[Path | None, typer.Option(help="Run folder of the baseline to compare with.")] = None,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run folder; more of them: the same recipe on other seeds.", metavar="RUN..."),
+    ],
+    baseline: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Run folder of the baseline to compare with; once for each RUN, in the same order."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write. Default: RUN/report.html.")
     ] = None,
@@ -22,7 +31,11 @@ def report_command(
     """
     from rheobase.report import collect, write_report
 
-    path = out or run / "report.html"
-    write_report(collect(run, baseline), path)
+    baselines: list[Path | None] = list(baseline) if baseline else [None] * len(runs)
+    if len(baselines) != len(runs):
+        raise RecipeError(f"{len(runs)} runs need as many --baseline or none, got {len(baselines)}")
+    path = out or runs[0] / "report.html"
+    pairs = list(zip(runs, baselines, strict=True))
+    write_report(collect(*pairs[0], repeats=pairs[1:]), path)
     say(f"report: {path}")
     write_json(json, {"report": str(path)})

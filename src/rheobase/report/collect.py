@@ -1,6 +1,7 @@
 """Gather a report's data from run folders: JSON, CSV and NumPy files only, no network is run."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,21 @@ _MAKE = {
 }
 
 
-def collect(run: Path, baseline: Path | None = None, *, command: str | None = None) -> ReportData:
+def collect(
+    run: Path,
+    baseline: Path | None = None,
+    *,
+    repeats: Sequence[tuple[Path, Path | None]] = (),
+    command: str | None = None,
+) -> ReportData:
     """Report of a run, beside a baseline trained on the same data if there is one.
 
     The run is the arm that ships; its compression and program are shown as far as they have been made.
+    `repeats` are pairs of run and baseline with the same recipes but other seeds; their accuracies are averaged.
 
     Raises:
-        CheckpointError: a folder holds no finished run, or the two runs were trained on different data.
+        CheckpointError: a folder holds no finished run, the two runs were trained on different data, or a repeat
+            differs in more than its seed.
     """
     folders = [folder for folder in (baseline, run) if folder is not None]
     results = [_need(folder / "result.json") for folder in folders]
@@ -33,6 +42,9 @@ def collect(run: Path, baseline: Path | None = None, *, command: str | None = No
         raise CheckpointError(
             f"{run} and {baseline} were trained on different data and cannot share a report"
         )
+    others = [
+        [(baseline_k if folder is baseline else run_k) for run_k, baseline_k in repeats] for folder in folders
+    ]
     names = _names(recipes)
     result, recipe = results[-1], recipes[-1]
     evaluation = _need(run / "evaluation.json")
@@ -43,13 +55,34 @@ def collect(run: Path, baseline: Path | None = None, *, command: str | None = No
         title="From recordings to a C program",
         subtitle=f"{recipe['data']['name']} · {recipe['model']['name']} · T = {recipe['data']['T']}",
         facts=_facts(recipe, result, program, command),
-        arms=[_arm(name, folder) for name, folder in zip(names, folders, strict=True)],
+        arms=[
+            _arm(name, folder, _repeats(folder, recipe, more))
+            for name, folder, recipe, more in zip(names, folders, recipes, others, strict=True)
+        ],
         states=_states(evaluation, compressed, program),
         program=_program(program),
         samples=_samples(names, folders),
         raster=_raster(folders, result["classes"]),
         classes=[str(name) for name in result["classes"]],
+        seed=recipe["train"]["seed"],
     )
+
+
+def _repeats(folder: Path, recipe: dict[str, Any], others: Sequence[Path | None]) -> list[list[float]]:
+    """`accuracy_at` of the same recipe on other seeds."""
+    found = []
+    for other in others:
+        if other is None:
+            raise CheckpointError(f"every repeat of {folder} needs a folder: as many baselines as runs")
+        again = _recipe(other)
+        changed = [key for key in recipe if {**recipe[key], "seed": 0} != {**again.get(key, {}), "seed": 0}]
+        if changed or again["train"]["seed"] == recipe["train"]["seed"]:
+            what = f"in {changed[0]!r}" if changed else "not at all"
+            raise CheckpointError(
+                f"{other} must differ from {folder} in its training seed alone; it differs {what}"
+            )
+        found.append(_need(other / "evaluation.json")["accuracy_at"])
+    return found
 
 
 def _json(path: Path) -> dict[str, Any] | None:
@@ -120,7 +153,7 @@ def _facts(
     return facts
 
 
-def _arm(name: str, folder: Path) -> Arm:
+def _arm(name: str, folder: Path, repeats: list[list[float]]) -> Arm:
     from rheobase.training.logs import read_metrics
 
     found = _need(folder / "evaluation.json")
@@ -130,6 +163,7 @@ def _arm(name: str, folder: Path) -> Arm:
         history=read_metrics(folder / "metrics.csv"),
         accuracy=found["accuracy"],
         accuracy_at=found["accuracy_at"],
+        repeats=repeats,
         rates=found["rates"],
         confusion=found["confusion"],
         spikes_per_sample=found["spikes_per_sample"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -45,12 +46,21 @@ class Arm:
     robustness: dict[str, list[tuple[float, float]]] = field(
         default_factory=dict
     )  # kind -> (level, accuracy)
+    repeats: list[list[float]] = field(
+        default_factory=list
+    )  # accuracy_at of the same recipe on other seeds, paired by place with those of the other arm
 
     def __post_init__(self) -> None:
         where = f"arm {self.name!r}"
         _require(bool(self.name), "an arm needs a name")
         _fractions([self.accuracy], f"{where}: accuracy")
         _fractions(self.accuracy_at, f"{where}: accuracy_at")
+        for repeat in self.repeats:
+            _fractions(repeat, f"{where}: accuracy_at of a repeat")
+            _require(
+                len(repeat) == len(self.accuracy_at),
+                f"{where}: a repeat was read after {len(repeat)} steps, the arm after {len(self.accuracy_at)}",
+            )
         _fractions(self.rates.values(), f"{where}: rates")
         for row in self.history:
             _require("epoch" in row, f"{where}: every history row needs 'epoch', got {sorted(row)}")
@@ -61,6 +71,16 @@ class Arm:
         )
         for kind, curve in self.robustness.items():
             _fractions((accuracy for _, accuracy in curve), f"{where}: robustness {kind!r}")
+
+    @property
+    def curves(self) -> list[list[float]]:
+        """`accuracy_at` of every seed, its own first."""
+        return [self.accuracy_at, *self.repeats]
+
+    @property
+    def mean_at(self) -> list[float]:
+        """`accuracy_at`, averaged over seeds."""
+        return [fmean(values) for values in zip(*self.curves, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -160,6 +180,7 @@ class ReportData:
     samples: Samples | None = None
     raster: Raster | None = None
     classes: list[str] = field(default_factory=list)
+    seed: int | None = None  # of the arms shown, where there are repeats on others
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]

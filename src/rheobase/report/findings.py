@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rheobase.numbers import NA, percent, points, quantity, size, times, whole
+from rheobase.pairs import Gain, gain
 from rheobase.report.data import Arm, ProgramFacts, ReportData, State
 
 
@@ -58,36 +59,53 @@ def _equal_tile(program: ProgramFacts) -> Tile:
 
 def _early_tile(data: ReportData) -> Tile:
     arm, base = data.shipped, data.baseline
-    steps = len(arm.accuracy_at)
+    steps = len(arm.mean_at)
     if steps < 2:
         return Tile("Early decision", NA)
-    if arm is base or not base.accuracy_at:
-        return Tile("Accuracy after one step", percent(arm.accuracy_at[0]), f"of {steps}; {arm.name}")
-    gain = points(arm.accuracy_at[0] - base.accuracy_at[0])
-    if gain == NA:
+    if arm is base or not base.mean_at:
+        return Tile("Accuracy after one step", percent(arm.mean_at[0]), f"of {steps}; {arm.name}")
+    first = gains(base, arm)[0]
+    if not math.isfinite(first.mean):
         return Tile("Early decision", NA)
-    note = f"{percent(base.accuracy_at[0])} → {percent(arm.accuracy_at[0])} after step 1 of {steps}"
-    return Tile("Early-decision gain", f"{gain} points", note)
+    note = f"{percent(base.mean_at[0])} → {percent(arm.mean_at[0])} after step 1 of {steps}{seeds(first)}"
+    return Tile("Early-decision gain", f"{points(first.mean)} points", note)
+
+
+def gains(base: Arm, arm: Arm) -> list[Gain]:
+    """Accuracy of `arm` over that of `base` after every number of steps, paired by seed."""
+    pairs = list(zip(base.curves, arm.curves, strict=False))
+    steps = min(len(base.accuracy_at), len(arm.accuracy_at))
+    return [gain([a[k] for a, _ in pairs], [b[k] for _, b in pairs]) for k in range(steps)]
+
+
+def seeds(found: Gain) -> str:
+    """What to add to a mean over several seeds; nothing for a single one."""
+    if found.pairs == 1:
+        return ""
+    return (
+        f"; mean of {found.pairs} pairs of seeds, spread {100 * found.spread:.1f}, gain in {found.positive}"
+    )
 
 
 def anytime(data: ReportData) -> str:
     """The first figure in a sentence."""
     arm, base = data.shipped, data.baseline
-    steps = len(arm.accuracy_at)
-    if arm is base or not (steps and base.accuracy_at):
+    steps = len(arm.mean_at)
+    if arm is base or not (steps and base.mean_at):
         only = arm if steps else base
-        steps = len(only.accuracy_at)
-        end = f" and {percent(only.accuracy_at[-1])} after all {steps}" if steps > 1 else ""
-        return f"{only.name} reads {percent(only.accuracy_at[0])} after one step{end}."
+        steps = len(only.mean_at)
+        end = f" and {percent(only.mean_at[-1])} after all {steps}" if steps > 1 else ""
+        return f"{only.name} reads {percent(only.mean_at[0])} after one step{end}."
     sentence = (
-        f"After one step {arm.name} reads {percent(arm.accuracy_at[0])} and {base.name} "
-        f"{percent(base.accuracy_at[0])} ({points(arm.accuracy_at[0] - base.accuracy_at[0])} points)"
+        f"After one step {arm.name} reads {percent(arm.mean_at[0])} and {base.name} "
+        f"{percent(base.mean_at[0])} ({points(arm.mean_at[0] - base.mean_at[0])} points{seeds(gains(base, arm)[0])})"
     )
     if steps > 1:
-        final = arm.accuracy_at[-1] - base.accuracy_at[-1]
-        sentence += f"; after all {steps} steps the difference is {points(final)} points"
-    reach = next((k for k, a in enumerate(arm.accuracy_at, 1) if a >= base.accuracy_at[-1]), None)
-    if reach is not None and reach < len(base.accuracy_at):
+        final = gains(base, arm)[-1]
+        spread = f" (spread {100 * final.spread:.1f})" if final.pairs > 1 else ""
+        sentence += f"; after all {steps} steps the difference is {points(final.mean)} points{spread}"
+    reach = next((k for k, a in enumerate(arm.mean_at, 1) if a >= base.mean_at[-1]), None)
+    if reach is not None and reach < len(base.mean_at):
         sentence += f". {arm.name} passes the final accuracy of {base.name} at step {reach}"
     return sentence + "."
 

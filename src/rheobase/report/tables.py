@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rheobase.numbers import percent, points, quantity, size, times
+from rheobase.pairs import mean_spread
 from rheobase.report.data import Arm, LayerCost, ProgramFacts, State
+from rheobase.report.findings import gains
 
 
 @dataclass(frozen=True)
@@ -20,18 +22,26 @@ class Table:
 
 
 def accuracy_table(arms: Sequence[Arm]) -> Table:
-    """Accuracy of every arm after every number of steps; the last row is the gain of the second arm."""
+    """Accuracy of every arm after every number of steps, with its spread where there are several seeds.
+
+    The last row is the paired gain of the second arm.
+    """
     steps = max(len(arm.accuracy_at) for arm in arms)
-    rows = [
-        [arm.name, *(percent(a) for a in arm.accuracy_at), *[""] * (steps - len(arm.accuracy_at))]
-        for arm in arms
-    ]
+    rows = []
+    for arm in arms:
+        found = [mean_spread(values) for values in zip(*arm.curves, strict=True)]
+        shown = [percent(mean) + _spread(spread, arm.repeats) for mean, spread in found]
+        rows.append([arm.name, *shown, *[""] * (steps - len(shown))])
     foot = []
     if len(arms) > 1:
-        gains = [points(b - a) for a, b in zip(arms[0].accuracy_at, arms[1].accuracy_at, strict=False)]
-        foot = ["gain, points", *gains, *[""] * (steps - len(gains))]
+        shown = [points(gain.mean) + _spread(gain.spread, gain.pairs > 1) for gain in gains(*arms[:2])]
+        foot = ["gain, points", *shown, *[""] * (steps - len(shown))]
     header = [f"{k} step{'s' * (k > 1)}" if steps <= 8 else str(k) for k in range(1, steps + 1)]
     return Table(["mean of the first" if steps <= 8 else "steps read", *header], rows, foot)
+
+
+def _spread(spread: float, several: object) -> str:
+    return f" ± {100 * spread:.1f}" if several and math.isfinite(spread) else ""
 
 
 def state_table(states: Sequence[State]) -> Table:

@@ -25,11 +25,13 @@ from rheobase.training.recipe import (
     parse_recipe,
 )
 from rheobase.training.run import Run, build_model, open_run
+from rheobase.training.sweep import Cell, Outcome, Sweep, cells, load_sweep, run_sweep
 
 __all__ = [
     "ArrayFrames",
     "AugmentConfig",
     "Callback",
+    "Cell",
     "Checkpoint",
     "CompressConfig",
     "Compressed",
@@ -39,13 +41,16 @@ __all__ = [
     "Metrics",
     "ModelRecipe",
     "OptimiserConfig",
+    "Outcome",
     "RateMeter",
     "Recipe",
     "Run",
     "State",
+    "Sweep",
     "TrainConfig",
     "batches",
     "build_model",
+    "cells",
     "check_rates",
     "collect_samples",
     "compress",
@@ -56,10 +61,12 @@ __all__ = [
     "load_checkpoint",
     "load_model_tensors",
     "load_recipe",
+    "load_sweep",
     "measure",
     "open_run",
     "parse_recipe",
     "read_metrics",
+    "run_sweep",
     "save_checkpoint",
     "shuffled_batches",
     "train",

@@ -23,13 +23,16 @@ def finite(values: Sequence[float]) -> list[float]:
 
 
 def accuracy_over_time(arms: Sequence[Arm], width: float, height: float, *, chance: float = 0.0) -> Markup:
-    """Accuracy of the decision after k steps, the gain of the second arm over the first written at each k."""
+    """Accuracy of the decision after k steps, the gain of the second arm over the first written at each k.
+
+    Of several seeds the mean is drawn strong and every seed thin.
+    """
 
     def paint(figure: Figure) -> None:
         axes = add_axes(figure, left=44, right=16, top=14, bottom=46)
         steps = max(len(arm.accuracy_at) for arm in arms)
         every = math.ceil(steps * 44 / width)
-        values = [v for arm in arms for v in arm.accuracy_at if math.isfinite(v)]
+        values = [v for arm in arms for curve in arm.curves for v in curve if math.isfinite(v)]
         low, high = min(values), max(values)
         span = max(high - low, 0.02)
         axes.set_xlim(0.6, steps + 0.4)
@@ -43,7 +46,9 @@ def accuracy_over_time(arms: Sequence[Arm], width: float, height: float, *, chan
             _gains(axes, arms, every)
         for index, arm in enumerate(arms):
             k = range(1, len(arm.accuracy_at) + 1)
-            _line(axes, index, "-", k, arm.accuracy_at, markersize=8, zorder=_layer(index))
+            for curve in arm.curves if arm.repeats else []:
+                axes.plot(k, finite(curve), color=arm_colour(index), linewidth=1, alpha=0.4, zorder=2)
+            _line(axes, index, "-", k, arm.mean_at, markersize=8, zorder=_layer(index))
         _percent_axis(axes)
         axes.set_xticks(range(1, steps + 1, every))
         axes.set_xlabel("timesteps read, k", labelpad=8)
@@ -53,14 +58,14 @@ def accuracy_over_time(arms: Sequence[Arm], width: float, height: float, *, chan
 
 
 def _gains(axes: Axes, arms: Sequence[Arm], every: int) -> None:
-    for k, (a, b) in enumerate(zip(arms[0].accuracy_at, arms[1].accuracy_at, strict=False), start=1):
+    for k, (a, b) in enumerate(zip(arms[0].mean_at, arms[1].mean_at, strict=False), start=1):
         if not (math.isfinite(a) and math.isfinite(b)):
             continue
         axes.plot(
             [k, k], [a, b], color=LIGHT["arm-1"], linewidth=7, alpha=0.18, solid_capstyle="butt", zorder=2
         )
         if (k - 1) % every == 0:
-            top = max(arm.accuracy_at[k - 1] for arm in arms if _known(arm.accuracy_at, k - 1))
+            top = max(arm.mean_at[k - 1] for arm in arms if _known(arm.mean_at, k - 1))
             axes.annotate(
                 points(b - a),
                 (k, top),

@@ -1,0 +1,185 @@
+"""Sweeps: one recipe trained in several arms, over a grid of values and over seeds; each cell is a run folder.
+
+A sweep file is YAML:
+
+    recipe: ../recipes/motion_baseline.yaml   # relative to the sweep file
+    arms:                                     # name: overrides; the first is the one that others are compared with
+      baseline: []
+      stable_spike: [objective.name=stable_spike]
+    grid: {data.T: [4, 2]}                    # every combination
+    seeds: [0, 1, 2]
+
+Cells that are finished are not trained again and cells that were killed go on, so the same command resumes a
+sweep. joblib shares the cells out over processes of this machine, or over a Ray cluster.
+"""
+
+import itertools
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import yaml
+from pydantic import Field, ValidationError
+
+from rheobase.config import Config
+from rheobase.datasets import load_dataset
+from rheobase.errors import CheckpointError, RecipeError, RheobaseError
+from rheobase.training.loop import train
+from rheobase.training.recipe import Recipe, load_recipe
+from rheobase.training.recipe_errors import explain
+from rheobase.training.run import RECIPE, Run, check_folder, open_run
+
+Value = bool | int | float | str | None
+
+
+class Sweep(Config):
+    """A grid of training runs over one recipe: arms x grid x seeds."""
+
+    recipe: Path
+    arms: dict[str, list[str]] = Field(default={"run": []}, min_length=1)
+    grid: dict[str, list[Value]] = {}
+    seeds: list[int] = Field(default=[0], min_length=1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run of a sweep."""
+
+    arm: str
+    values: dict[str, Value]  # its place in the grid
+    recipe: Recipe
+
+    @property
+    def seed(self) -> int:
+        """Seed of its training."""
+        return self.recipe.train.seed
+
+    @property
+    def name(self) -> str:
+        """Name of its run folder: arm, place in the grid, seed."""
+        parts = [self.arm, *(f"{key}={value}" for key, value in self.values.items()), f"seed{self.seed}"]
+        return re.sub(r"[^\w.=+-]", "_", "-".join(parts))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended: with a finished run, or with an error."""
+
+    cell: Cell
+    run: Run
+    error: str | None = None
+
+
+def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> list[Cell]:
+    """Cells of a sweep file; `overrides` change its recipe in every cell.
+
+    Raises:
+        RecipeError: the file cannot be read, a key is unknown, a recipe is not valid, or two cells are alike.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise RecipeError(f"sweep {path} cannot be read: {reason}") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"sweep {path} must hold 'recipe:' and 'arms:', got {type(values).__name__}")
+    try:
+        sweep = Sweep.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(explain(error, Sweep, f"sweep {path}", {})) from error
+    return cells(sweep.model_copy(update={"recipe": path.parent / sweep.recipe}), overrides)
+
+
+def cells(sweep: Sweep, overrides: Sequence[str] = ()) -> list[Cell]:
+    """Every combination of arm, grid values and seed, seeds outermost so that early cells can be paired.
+
+    Raises:
+        RecipeError: a recipe is not valid, or two cells would share a folder.
+    """
+    found = []
+    for seed in sweep.seeds:
+        for place in itertools.product(*sweep.grid.values()):
+            values = dict(zip(sweep.grid, place, strict=True))
+            for arm, changes in sweep.arms.items():
+                chosen = [*overrides, *changes, *(f"{key}={_yaml(value)}" for key, value in values.items())]
+                found.append(Cell(arm, values, load_recipe(sweep.recipe, [*chosen, f"train.seed={seed}"])))
+    names = [cell.name for cell in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RecipeError(f"cells of a sweep must differ, but {twice[0]!r} occurs more than once")
+    return found
+
+
+def run_sweep(
+    todo: Sequence[Cell], folder: str | Path, *, jobs: int | None = None, ray: str | None = None
+) -> Iterator[Outcome]:
+    """Train every cell into `folder/<name>`; outcomes come as cells finish. A failing cell does not stop the others.
+
+    `jobs` processes share the cores of this machine (default: one for each core). With `ray` (an address, or
+    "auto") the cells go to a Ray cluster instead, whose machines must see `folder` and the data.
+
+    Raises:
+        CheckpointError: a run folder cannot be written or holds a run of another recipe; before any training.
+        RecipeError: `ray` is asked for and not installed.
+    """
+    folder = Path(folder)
+    for cell in todo:
+        check_folder(folder / cell.name, cell.recipe, resume=True)
+    for data in {cell.recipe.data.model_dump_json(): cell.recipe.data for cell in todo}.values():
+        load_dataset(data)  # once: the workers then find it in the cache
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = min(jobs or cores, max(len(todo), 1))
+    if ray is not None:
+        _register_ray(ray)
+        settings: dict[str, Any] = {"backend": "ray", "n_jobs": -1}
+    elif jobs == 1:
+        settings = {"backend": "sequential", "n_jobs": 1}
+    else:
+        settings = {"backend": "loky", "n_jobs": jobs, "inner_max_num_threads": max(cores // jobs, 1)}
+    with joblib.parallel_config(**settings):
+        work = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+        yield from work(joblib.delayed(_train_cell)(cell, folder / cell.name) for cell in todo)
+
+
+def finished(folder: Path) -> bool:
+    """Whether a folder holds a run that was trained and evaluated to the end."""
+    return (
+        (folder / RECIPE).is_file() and bool((run := open_run(folder)).result) and run.evaluation is not None
+    )
+
+
+def _train_cell(cell: Cell, folder: Path) -> Outcome:
+    try:
+        run = (
+            Run(folder, cell.recipe)
+            if finished(folder)
+            else train(cell.recipe, folder, resume=True, quiet=True)
+        )
+        return Outcome(cell, run)
+    except (RheobaseError, OSError) as error:
+        return Outcome(cell, Run(folder, cell.recipe), str(error))
+
+
+def _register_ray(address: str) -> None:
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise RecipeError("a sweep on a Ray cluster needs Ray: pip install 'rheobase[ray]'") from error
+    try:
+        ray.init(
+            address=None if address == "local" else address, ignore_reinit_error=True, log_to_driver=False
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"no Ray cluster at {address!r}: {error}; start one with `ray start --head`"
+        ) from error
+    register_ray()
+
+
+def _yaml(value: Value) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).split("\n")[0]
