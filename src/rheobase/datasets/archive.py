@@ -37,8 +37,8 @@ class Archive:
             try:
                 if path.is_dir():
                     return (path / name).read_bytes()
-                if name in _open(path, os.getpid()).NameToInfo:
-                    return _open(path, os.getpid()).read(name)
+                if name in (archive := _zip(path)).NameToInfo:
+                    return archive.read(name)
             except (OSError, zipfile.BadZipFile, EOFError) as error:
                 raise DataError(f"{path}: {name} cannot be read ({error}); get the data again") from error
         raise DataError(f"{self!r} holds no {name}")
@@ -54,16 +54,22 @@ class Archive:
                             state = file.stat()
                             entries[file.relative_to(path).as_posix()] = (state.st_size, state.st_mtime_ns)
             else:
-                for info in _open(path, os.getpid()).infolist():
+                for info in _zip(path).infolist():
                     if info.filename.startswith(self.prefixes) and not info.is_dir():
                         entries[info.filename] = (info.file_size, info.CRC)
         return entries
 
 
-@lru_cache(maxsize=8)
-def _open(path: Path, process: int) -> zipfile.ZipFile:
-    """One open zip file a process: a handle shared across a fork would share its position."""
+def _zip(path: Path) -> zipfile.ZipFile:
+    """The open zip file, opened anew where the file has changed: an old handle would list what was once there."""
     try:
-        return zipfile.ZipFile(path)
+        state = path.stat()
+        return _open(path, state.st_size, state.st_mtime_ns, os.getpid())
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a readable zip file ({error}); get the data again") from error
+
+
+@lru_cache(maxsize=8)
+def _open(path: Path, size: int, changed: int, process: int) -> zipfile.ZipFile:
+    """One open zip file a process: a handle shared across a fork would share its position."""
+    return zipfile.ZipFile(path)
