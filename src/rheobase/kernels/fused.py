@@ -1,40 +1,44 @@
-"""The fused scan: `scan.c` compiled on first use, as torch operators known to autograd and torch.compile."""
+"""The fused scan on CPU: `scan.c` compiled on first use and called through ctypes."""
 
 import ctypes
+import math
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from rheobase.kernels.surrogates import SURROGATES
+from rheobase.kernels.buffers import empty_strided
+from rheobase.kernels.options import ScanOptions, membrane_grid
 from rheobase.native import CompilerError, compile_shared
 
 SOURCE = Path(__file__).with_name("scan.c")
 # No contraction: leak * v + x must round twice, as torch's does, or spikes at the threshold differ.
+# OpenMP: the runtime torch has loaded, so that the scan runs on torch's threads.
 FLAGS = (
     "-std=gnu11",
-    "-O3",
+    "-O2",
+    "-ftree-vectorize",
+    "-fvect-cost-model=dynamic",
     "-march=native",
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fno-strict-aliasing",
-    "-pthread",
 )
-DTYPES = (torch.float32, torch.bfloat16)
-GRAIN = 1 << 19  # elements worth one more thread
-CODES = {name: code for code, name in enumerate(SURROGATES)}
+THREADED = "-fopenmp"
+DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+GRAIN = 1 << 15  # elements worth one more thread
+RECTANGULAR, TENT, SIGMOID, ATAN = range(4)
 
 
 class _Scan(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("x", "grad", "out", "leak", "threshold", "sums")),
         *((name, ctypes.c_int64) for name in ("T", "n", "channels", "inner")),
-        *((name, ctypes.c_int32) for name in ("bf16", "hard", "detach", "strict", "surrogate")),
-        *((name, ctypes.c_float) for name in ("v_reset", "shape")),
+        *((name, ctypes.c_int32) for name in ("dtype", "hard", "detach", "strict", "surrogate", "ternary")),
+        *((name, ctypes.c_float) for name in ("v_reset", "a", "b", "levels", "step", "per_step")),
     ]
 
 
@@ -42,7 +46,7 @@ class _Scan(ctypes.Structure):
 def library() -> ctypes.CDLL | None:
     """The compiled `scan.c`, or None (after one warning) where it cannot be compiled."""
     try:
-        found = ctypes.CDLL(str(compile_shared([SOURCE], FLAGS, "neuron-scan", ["-lm"])))
+        found = ctypes.CDLL(str(_compiled()))
     except (CompilerError, OSError) as error:
         warnings.warn(
             f"neuron_scan falls back to plain torch, several times slower: {error}", UserWarning, stacklevel=2
@@ -53,6 +57,13 @@ def library() -> ctypes.CDLL | None:
     found.scan_backward_block.argtypes = [ctypes.c_int64]
     found.scan_backward_block.restype = found.scan_forward_block.restype = ctypes.c_int64
     return found
+
+
+def _compiled() -> Path:
+    try:
+        return compile_shared([SOURCE], [*FLAGS, THREADED], "neuron-scan", ["-lm"])
+    except CompilerError:  # a compiler without OpenMP: one thread
+        return compile_shared([SOURCE], FLAGS, "neuron-scan", ["-lm"])
 
 
 def time_major_dense(x: Tensor) -> bool:
@@ -70,127 +81,98 @@ def time_major_dense(x: Tensor) -> bool:
     return x.shape[0] == 1 or x.stride(0) == expected
 
 
+@cache
+def _numbers(surrogate: str, shape: float) -> tuple[int, float, float]:
+    """The loop in `scan.c` that computes a surrogate, and its two numbers."""
+    return {
+        "rectangular": (RECTANGULAR, 0.5 * shape, 1.0 / shape),
+        "triangular": (TENT, 1.0 / shape, 1.0 / shape**2),
+        "piecewise_quadratic": (TENT, shape, shape**2),
+        "sigmoid": (SIGMOID, shape, 0.0),
+        "atan": (ATAN, 0.5 * math.pi * shape, 0.5 * shape),
+    }[surrogate]
+
+
+def _parameter(value: float | Tensor, channels: int) -> Tensor | ctypes.Array[ctypes.c_float]:
+    """`value` in float32 memory: one number, or one for each of `channels`."""
+    if not isinstance(value, Tensor):
+        return (ctypes.c_float * channels)(*[value] * channels)
+    flat = value.detach().to(torch.float32).reshape(-1)
+    return flat.expand(channels).contiguous()
+
+
+def _address(memory: Tensor | ctypes.Array[ctypes.c_float]) -> int:
+    return memory.data_ptr() if isinstance(memory, Tensor) else ctypes.addressof(memory)
+
+
 def _call(
     x: Tensor,
     grad: Tensor | None,
-    leak: Tensor,
-    threshold: Tensor,
-    v_reset: float | None,
-    detach_reset: bool,
-    strict: bool,
-    surrogate: str,
-    shape: float,
+    leak: float | Tensor,
+    threshold: float | Tensor,
+    options: ScanOptions,
     want_sums: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Run the C kernel: spikes if grad is None, else the gradient to x and the sums [2, channels] or None."""
     native = library()
     if native is None:
         raise CompilerError("the fused neuron scan was called without a C compiler")
-    out = torch.empty_like(x)
     if x.numel() == 0:
-        return out, None
+        return torch.empty_like(x), None
     source = x if time_major_dense(x) else x.contiguous()
-    target = out if out.stride() == source.stride() else torch.empty_like(source)
     if grad is not None and grad.stride() != source.stride():
-        grad = torch.empty_like(source).copy_(grad)
-    leak, threshold = leak.to(torch.float32), threshold.to(torch.float32)
-    channels = max(leak.numel(), threshold.numel())
-    leak, threshold = leak.reshape(-1), threshold.reshape(-1)
-    if channels > 1:
-        leak, threshold = leak.expand(channels).contiguous(), threshold.expand(channels).contiguous()
-    n = source.numel() // source.shape[0]
-    threads = max(1, min(torch.get_num_threads(), source.numel() // GRAIN))
+        grad = empty_strided(source.shape, source.stride(), source.dtype).copy_(grad)
+    out = empty_strided(source.shape, source.stride(), source.dtype)
+    channels = max(value.numel() if isinstance(value, Tensor) else 1 for value in (leak, threshold))
+    leaks, thresholds = _parameter(leak, channels), _parameter(threshold, channels)
+    steps, elements = source.shape[0], source.numel()
+    threads = max(1, min(torch.get_num_threads(), elements // GRAIN))
     sums = torch.zeros(threads, 2, channels, dtype=torch.float64) if want_sums else None
+    levels, step = membrane_grid(options.membrane_bits, options.membrane_limit)
+    loop, a, b = _numbers(options.surrogate, options.shape)
     scan = _Scan(
         source.data_ptr(),
         None if grad is None else grad.data_ptr(),
-        target.data_ptr(),
-        leak.data_ptr(),
-        threshold.data_ptr(),
+        out.data_ptr(),
+        _address(leaks),
+        _address(thresholds),
         None if sums is None else sums.data_ptr(),
-        source.shape[0],
-        n,
+        steps,
+        elements // steps,
         channels,
-        source.stride(2) if channels > 1 else n,
-        source.dtype == torch.bfloat16,
-        v_reset is not None,
-        detach_reset,
-        strict,
-        CODES[surrogate],
-        v_reset or 0.0,
-        shape,
+        source.stride(2) if channels > 1 else elements // steps,
+        DTYPES[source.dtype],
+        options.v_reset is not None,
+        options.detach_reset,
+        options.strict,
+        loop,
+        options.ternary,
+        options.v_reset or 0.0,
+        a,
+        b,
+        levels,
+        step,
+        1.0 / step,
     )
-    run = native.scan_forward if grad is None else native.scan_backward
-    if run(scan, threads):
+    if (native.scan_forward if grad is None else native.scan_backward)(scan, threads):
         raise MemoryError("the neuron scan found no memory for its scratch")
-    if target is not out:
-        out.copy_(target)
+    if source is not x:
+        out = torch.empty_like(x).copy_(out)
     return out, None if sums is None else sums.sum(0)
 
 
-@torch.library.custom_op("rheobase::neuron_scan", mutates_args=(), device_types="cpu")
-def fused_scan(
-    x: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    v_reset: float | None,
-    detach_reset: bool,
-    strict: bool,
-    surrogate: str,
-    shape: float,
-) -> Tensor:
-    """The scan of `reference.py` in one C pass over memory; `surrogate` is a name, `shape` its one parameter.
-
-    Shape: x [T, N, C, ...] float32 or bfloat16, dense; leak and threshold [] or [C]; spikes like x.
-    """
-    return _call(x, None, leak, threshold, v_reset, detach_reset, strict, surrogate, shape, False)[0]
+def forward(x: Tensor, leak: float | Tensor, threshold: float | Tensor, options: ScanOptions) -> Tensor:
+    """Spikes, in the memory layout of `torch.empty_like(x)`."""
+    return _call(x, None, leak, threshold, options, False)[0]
 
 
-@torch.library.custom_op("rheobase::neuron_scan_backward", mutates_args=(), device_types="cpu")
-def fused_scan_backward(
+def backward(
     grad: Tensor,
     x: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    v_reset: float | None,
-    detach_reset: bool,
-    strict: bool,
-    surrogate: str,
-    shape: float,
+    leak: float | Tensor,
+    threshold: float | Tensor,
+    options: ScanOptions,
     want_sums: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients to x, leak and threshold; the last two are zeros unless `want_sums`."""
-    gx, sums = _call(x, grad, leak, threshold, v_reset, detach_reset, strict, surrogate, shape, want_sums)
-    if sums is None:
-        return gx, torch.zeros_like(leak), torch.zeros_like(threshold)
-    both = [
-        (total if value.numel() == total.numel() else total.sum()).reshape(value.shape).to(value.dtype)
-        for total, value in zip(sums, (leak, threshold), strict=True)
-    ]
-    return gx, both[0], both[1]
-
-
-@fused_scan.register_fake
-def _(x: Tensor, *_: Any) -> Tensor:
-    return torch.empty_like(x)
-
-
-@fused_scan_backward.register_fake
-def _(grad: Tensor, x: Tensor, leak: Tensor, threshold: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(x), torch.empty_like(leak), torch.empty_like(threshold)
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs[:3])
-    ctx.options = inputs[3:]
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    wanted = ctx.needs_input_grad
-    gx, gleak, gthreshold = fused_scan_backward(
-        grad.to(ctx.saved_tensors[0].dtype), *ctx.saved_tensors, *ctx.options, wanted[1] or wanted[2]
-    )
-    return gx, gleak if wanted[1] else None, gthreshold if wanted[2] else None, None, None, None, None, None
-
-
-fused_scan.register_autograd(_backward, setup_context=_setup)
+) -> tuple[Tensor, Tensor | None]:
+    """The gradient to x, and with `want_sums` the gradients to leak and threshold, summed to [2, channels]."""
+    return _call(x, grad, leak, threshold, options, want_sums)

@@ -1,12 +1,12 @@
-/* The neuron scan, fused over time; reference.py says what it computes.
+/* The fused neuron scan: one pass over memory forward, one backward. Meaning and names are those of reference.py.
  *
- * x, spikes and gradients are [T][n] with time outermost; element e has channel (e / inner) % channels, so any dense
- * layout of the other axes will do. Elements are cut into blocks whose state stays in cache: a block runs all its steps
+ * Elements are independent over time, so [T][n] is cut into blocks whose state stays in cache: a block runs all its steps
  * before the next one starts. The backward pass keeps nothing but x: it computes the membranes of a block again, with the
  * same roundings (compile with -ffp-contract=off), and walks back through them. Blocks are independent: threads share them.
+ *
+ * `fire`, `settle` and `derivative` are the recurrence; the loops below are compiled once per combination of options.
  */
 #include <math.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,19 +14,25 @@
 #ifdef __SSE2__
 #include <immintrin.h>
 #endif
-#ifdef __linux__
-#include <sys/mman.h>
+#ifdef _OPENMP
+#include <omp.h>
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
 #define ALIGN 64
 #define FORWARD_BLOCK 1024         /* elements; five rows of it fit a first-level cache */
 #define SCRATCH_FLOATS 32768       /* membranes of a backward block, T * block */
+#define BACKWARD_BLOCK 1024        /* elements at most */
 #define STREAM_BYTES (8L << 20)    /* results of this size leave the cache anyhow: write around it */
-#define HUGE_PAGE (2L << 20)
-#define MAX_THREADS 256
 
-enum { RECTANGULAR, TRIANGULAR, SIGMOID, ATAN, PIECEWISE_QUADRATIC };
+#ifdef __FP_FAST_FMAF
+#define FMA(a, b, c) __builtin_fmaf(a, b, c) /* where rounding may differ from torch's: surrogates alone */
+#else
+#define FMA(a, b, c) ((a) * (b) + (c))
+#endif
+
+enum { FLOAT32, BFLOAT16, FLOAT16 };
+enum { RECTANGULAR, TENT, SIGMOID, ATAN };
 
 typedef struct {
     const void *x, *grad;          /* [T][n]; grad only in the backward pass */
@@ -34,147 +40,212 @@ typedef struct {
     const float *leak, *threshold; /* [channels] */
     double *sums;                  /* [threads][2][channels]: gradients to leak and threshold, or NULL */
     int64_t T, n, channels, inner;
-    int32_t bf16;                  /* x, grad and out are bfloat16, else float32 */
-    int32_t hard, detach, strict, surrogate;
-    float v_reset, shape;
+    int32_t dtype, hard, detach, strict, surrogate, ternary;
+    float v_reset, a, b;           /* a, b: numbers of the surrogate, see derivative */
+    float levels, step, per_step;  /* the stored membrane is step * {-levels..levels}; levels 0: not rounded */
 } Scan;
 
 /* ---- one element ---- */
 
-INLINE float fire(float u, float tie) { return u > 0.0f ? 1.0f : (u == 0.0f ? tie : 0.0f); }
+typedef struct {
+    float v_reset, tie, a, b, keep, levels, step, per_step;
+} Numbers;                         /* keep: 1 when gradients pass the reset, 0 when they are detached */
 
-INLINE float reset(float h, float s, float threshold, float v_reset, int hard) {
-    return hard ? h * (1.0f - s) + v_reset * s : h - threshold * s;
+INLINE uint32_t bits_of(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
+INLINE float float_of(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
+
+INLINE float reaches(float u, float tie) { return u > 0.0f ? 1.0f : (u == 0.0f ? tie : 0.0f); }
+
+INLINE float fire(float h, float threshold, float tie, int ternary) {
+    float s = reaches(h - threshold, tie);
+    return ternary ? s - reaches(-h - threshold, tie) : s;
+}
+
+/* The membrane after the reset, before it is rounded. For finite h this is the arithmetic form of reference.py. */
+INLINE float reset(float h, float s, float threshold, float v_reset, int hard, int ternary) {
+    if (!hard) return ternary ? h - threshold * s : (s != 0.0f ? h - threshold : h);
+    return s != 0.0f ? (ternary ? v_reset * s : v_reset) : h;
+}
+
+/* The membrane that the next step finds. */
+INLINE float settle(float w, const Numbers *k, int rounded) {
+    if (!rounded) return w;
+    float r = rintf(w * k->per_step); /* ties to even, as torch.round */
+    r = r > k->levels ? k->levels : r;
+    return (r < -k->levels ? -k->levels : r) * k->step;
 }
 
 /* exp(x) for x <= 0, 2 ulp: 2^n times a polynomial on |r| <= ln(2)/2. */
 INLINE float exp_negative(float x) {
-    union { float f; uint32_t i; } k, scale;
     x = x < -87.0f ? -87.0f : x;
-    k.f = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: the low bits now hold n */
-    float n = k.f - 12582912.0f;
-    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    scale.i = (k.i << 23) + 0x3f800000u;
-    return p * scale.f;
+    float shifted = FMA(x, 1.44269504f, 12582912.0f); /* 1.5 * 2^23: the low bits now hold n */
+    float n = shifted - 12582912.0f;
+    float r = FMA(n, 2.12194440e-4f, FMA(n, -0.693359375f, x));
+    float p = FMA(1.9875691500e-4f, r, 1.3981999507e-3f);
+    p = FMA(p, r, 8.3334519073e-3f);
+    p = FMA(p, r, 4.1665795894e-2f);
+    p = FMA(p, r, 1.6666665459e-1f);
+    p = FMA(p, r, 5.0000001201e-1f);
+    p = FMA(p * r, r, r + 1.0f);
+    return p * float_of((bits_of(shifted) << 23) + 0x3f800000u);
 }
 
 /* The surrogate derivative; comparisons are written so that a NaN stays one. */
-INLINE float derivative(float u, float a, int surrogate) {
+INLINE float derivative(float u, float a, float b, int surrogate) {
     float t;
     switch (surrogate) {
-    case RECTANGULAR: return fabsf(u) < 0.5f * a ? 1.0f / a : 0.0f;
-    case TRIANGULAR: t = a - fabsf(u); return (t < 0.0f ? 0.0f : t) * (1.0f / (a * a));
+    case RECTANGULAR: return fabsf(u) < a ? b : 0.0f;                            /* a: half the width, b: the height */
+    case TENT: t = a - b * fabsf(u); return t < 0.0f ? 0.0f : t;                  /* a: the height, b: the slope */
     case SIGMOID: t = exp_negative(-fabsf(a * u)); return a * t / ((1.0f + t) * (1.0f + t));
-    case ATAN: t = (1.57079633f * a) * u; return (0.5f * a) / (1.0f + t * t);
-    default: t = a - a * a * fabsf(u); return t < 0.0f ? 0.0f : t;
+    default: t = a * u; return b / FMA(t, t, 1.0f);                               /* ATAN */
     }
 }
 
 /* ---- one row: a block of elements at one time step ---- */
 
-INLINE void forward_row(int64_t m, const float *restrict x, const float *restrict leak, const float *restrict threshold,
-                        float *restrict v, float *restrict spikes, float v_reset, float tie, int hard) {
-    for (int64_t i = 0; i < m; i++) {
-        float h = leak[i] * v[i] + x[i];
-        float s = fire(h - threshold[i], tie);
-        v[i] = reset(h, s, threshold[i], v_reset, hard);
-        spikes[i] = s;
-    }
-}
-
-INLINE void membrane_row(int64_t m, const float *restrict x, const float *restrict leak, const float *restrict threshold,
-                         float *restrict v, float *restrict membrane, float v_reset, float tie, int hard) {
-    for (int64_t i = 0; i < m; i++) {
-        float h = leak[i] * v[i] + x[i];
-        v[i] = reset(h, fire(h - threshold[i], tie), threshold[i], v_reset, hard);
-        membrane[i] = h;
-    }
-}
-
 typedef struct {
     const float *leak, *threshold;
-    float *gv;                     /* dL/dv of this step on entry, of the step before on exit */
+    float *v;                      /* forward: the membrane. backward: dL/dv of this step, then of the one before */
     float *gleak, *gthreshold;     /* sums over time, one per element */
-    float v_reset, tie, shape;
-} Back;
+    Numbers k;
+} Row;
 
-/* g_s = dL/ds + (reset path);  g_h = g_s * surrogate'(u) + dL/dv * dv/dh;  dL/dv[t-1] = leak * g_h */
-INLINE void backward_row(int64_t m, const Back *b, const float *restrict h, const float *restrict before,
-                         const float *restrict gs, float *restrict gx, int surrogate, int hard, int detach, int sums) {
-    const float *restrict leak = b->leak, *restrict threshold = b->threshold;
-    float *restrict gv = b->gv, *restrict gleak = b->gleak, *restrict gthreshold = b->gthreshold;
-    const float v_reset = b->v_reset, tie = b->tie, shape = b->shape;
+INLINE void forward_row(int64_t m, const Row *row, const float *restrict x, float *restrict spikes,
+                        float *restrict membrane, int hard, int ternary, int rounded) {
+    const float *restrict leak = row->leak, *restrict threshold = row->threshold;
+    float *restrict v = row->v;
+    const Numbers k = row->k;
     for (int64_t i = 0; i < m; i++) {
-        float u = h[i] - threshold[i];
-        float s = fire(u, tie);
-        float g = gs[i];
-        if (!detach) g += gv[i] * (hard ? v_reset - h[i] : -threshold[i]);
-        float gu = g * derivative(u, shape, surrogate);
-        float gh = gu + (hard ? gv[i] * (1.0f - s) : gv[i]);
+        float h = leak[i] * v[i] + x[i];
+        float s = fire(h, threshold[i], k.tie, ternary);
+        v[i] = settle(reset(h, s, threshold[i], k.v_reset, hard, ternary), &k, rounded);
+        if (spikes) spikes[i] = s;
+        if (membrane) membrane[i] = h;
+    }
+}
+
+/* With p = 1[h >= threshold], n = 1[-h >= threshold] (ternary only), w the membrane after the reset:
+ * g_w = dL/dv where rounding did not clip;  g_p = dL/ds + g_w dw/dp;  g_n likewise
+ * g_h = g_p p'(h) + g_n n'(h) + g_w dw/dh;  dL/dv[t-1] = leak * g_h */
+INLINE void backward_row(int64_t m, const Row *row, const float *restrict h, const float *restrict before,
+                         const float *restrict gs, float *restrict gx, int surrogate, int hard, int sums, int ternary,
+                         int rounded) {
+    const float *restrict leak = row->leak, *restrict threshold = row->threshold;
+    float *restrict gv = row->v, *restrict gleak = row->gleak, *restrict gthreshold = row->gthreshold;
+    const Numbers k = row->k;
+    for (int64_t i = 0; i < m; i++) {
+        float th = threshold[i], s = fire(h[i], th, k.tie, ternary), gw = gv[i];
+        if (rounded) gw = fabsf(reset(h[i], s, th, k.v_reset, hard, ternary)) * k.per_step > k.levels ? 0.0f : gw;
+        float gr = k.keep * gw;
+        float gp = (gs[i] + gr * (hard ? k.v_reset - h[i] : -th)) * derivative(h[i] - th, k.a, k.b, surrogate);
+        float gn = 0.0f;
+        if (ternary) gn = (gr * (hard ? -k.v_reset - h[i] : th) - gs[i]) * derivative(-h[i] - th, k.a, k.b, surrogate);
+        float gh = gp - gn + (hard && s != 0.0f ? 0.0f : gw);
         if (sums) {
-            float spent = fire(before[i] - threshold[i], tie);
-            gleak[i] += gh * reset(before[i], spent, threshold[i], v_reset, hard);
-            gthreshold[i] -= hard ? gu : gu + gv[i] * s;
+            float spent = fire(before[i], th, k.tie, ternary);
+            gleak[i] += gh * settle(reset(before[i], spent, th, k.v_reset, hard, ternary), &k, rounded);
+            gthreshold[i] -= gp + gn + (hard ? 0.0f : gw * s);
         }
         gv[i] = leak[i] * gh;
         gx[i] = gh;
     }
 }
 
-/* One compiled loop per surrogate x reset x detach x sums. */
-typedef void (*BackwardRow)(int64_t, const Back *, const float *, const float *, const float *, float *);
-#define ROW(S, H, D, P)                                                                                              \
-    static void row_##S##H##D##P(int64_t m, const Back *b, const float *h, const float *before, const float *gs,      \
-                                 float *gx) {                                                                         \
-        backward_row(m, b, h, before, gs, gx, S, H, D, P);                                                            \
+/* One compiled loop per combination: forward [hard][ternary][rounded], backward also [surrogate] and [sums]. */
+typedef void (*ForwardRow)(int64_t, const Row *, const float *, float *);
+typedef void (*BackwardRow)(int64_t, const Row *, const float *, const float *, const float *, float *);
+#define FORWARD(H, Q, R)                                                                                             \
+    static void spikes_##H##Q##R(int64_t m, const Row *row, const float *x, float *out) {                            \
+        forward_row(m, row, x, out, NULL, H, Q, R);                                                                  \
+    }                                                                                                                \
+    static void membrane_##H##Q##R(int64_t m, const Row *row, const float *x, float *out) {                          \
+        forward_row(m, row, x, NULL, out, H, Q, R);                                                                  \
     }
-#define ROWS(S) ROW(S, 0, 0, 0) ROW(S, 0, 0, 1) ROW(S, 0, 1, 0) ROW(S, 0, 1, 1) \
-                ROW(S, 1, 0, 0) ROW(S, 1, 0, 1) ROW(S, 1, 1, 0) ROW(S, 1, 1, 1)
-#define NAMES(S) {{{row_##S##000, row_##S##001}, {row_##S##010, row_##S##011}}, \
-                  {{row_##S##100, row_##S##101}, {row_##S##110, row_##S##111}}}
-ROWS(0) ROWS(1) ROWS(2) ROWS(3) ROWS(4)
-static const BackwardRow BACKWARD_ROWS[5][2][2][2] = {NAMES(0), NAMES(1), NAMES(2), NAMES(3), NAMES(4)};
+#define BACKWARD(S, P, H, Q, R)                                                                                      \
+    static void back_##S##P##H##Q##R(int64_t m, const Row *row, const float *h, const float *before,                 \
+                                     const float *gs, float *gx) {                                                   \
+        backward_row(m, row, h, before, gs, gx, S, H, P, Q, R);                                                      \
+    }
+#define EACH(DO, ...)                                                                                                \
+    DO(__VA_ARGS__ 0, 0, 0) DO(__VA_ARGS__ 0, 0, 1) DO(__VA_ARGS__ 0, 1, 0) DO(__VA_ARGS__ 0, 1, 1)                  \
+    DO(__VA_ARGS__ 1, 0, 0) DO(__VA_ARGS__ 1, 0, 1) DO(__VA_ARGS__ 1, 1, 0) DO(__VA_ARGS__ 1, 1, 1)
+#define TABLE(N) {{{N##000, N##001}, {N##010, N##011}}, {{N##100, N##101}, {N##110, N##111}}}
+EACH(FORWARD)
+EACH(BACKWARD, 0, 0,) EACH(BACKWARD, 1, 0,) EACH(BACKWARD, 2, 0,) EACH(BACKWARD, 3, 0,)
+EACH(BACKWARD, 0, 1,) EACH(BACKWARD, 1, 1,) EACH(BACKWARD, 2, 1,) EACH(BACKWARD, 3, 1,)
+static const ForwardRow SPIKES[2][2][2] = TABLE(spikes_), MEMBRANE[2][2][2] = TABLE(membrane_);
+static const BackwardRow BACK[4][2][2][2][2] = {{TABLE(back_00), TABLE(back_01)}, {TABLE(back_10), TABLE(back_11)},
+                                                {TABLE(back_20), TABLE(back_21)}, {TABLE(back_30), TABLE(back_31)}};
 
 /* ---- memory ---- */
 
-/* A row as floats: the tensor itself, or its bfloat16 values widened into `buffer`. */
+INLINE float from_half(uint16_t half) {
+    float f = float_of((uint32_t)(half & 0x7fffu) << 13) * 0x1p112f; /* moves the exponent; subnormals come right */
+    uint32_t u = bits_of(f);
+    u = f >= 65536.0f ? u | 0x7f800000u : u; /* infinity and NaN */
+    return float_of(u | (uint32_t)(half & 0x8000u) << 16);
+}
+
+/* Nearest even. */
+INLINE uint16_t to_half(float f) {
+    const uint32_t sign = bits_of(f) & 0x80000000u, u = bits_of(f) ^ sign;
+    const uint32_t normal = (u - (112u << 23) + 0xfffu + ((u >> 13) & 1u)) >> 13;
+    const uint32_t small = bits_of(float_of(u) + 0.5f) - bits_of(0.5f); /* the addition rounds at 2^-24 */
+    uint32_t out = u < (113u << 23) ? small : normal;
+    out = u >= (143u << 23) ? (u > 0x7f800000u ? 0x7e00u : 0x7c00u) : out;
+    return (uint16_t)(out | sign >> 16);
+}
+
+INLINE uint16_t to_bfloat(float f) {
+    const uint32_t u = bits_of(f), rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
+}
+
+static int64_t item_size(const Scan *k) { return k->dtype == FLOAT32 ? 4 : 2; }
+
+/* A row as floats: the tensor itself, or its half-precision values widened into `buffer`. */
 static const float *read_row(const Scan *k, const void *tensor, int64_t at, int64_t m, float *restrict buffer) {
-    if (!k->bf16) return (const float *)tensor + at;
+    if (k->dtype == FLOAT32) return (const float *)tensor + at;
     const uint16_t *restrict from = (const uint16_t *)tensor + at;
-    uint32_t *restrict to = (uint32_t *)buffer;
-    for (int64_t i = 0; i < m; i++) to[i] = (uint32_t)from[i] << 16;
+    if (k->dtype == BFLOAT16)
+        for (int64_t i = 0; i < m; i++) buffer[i] = float_of((uint32_t)from[i] << 16);
+    else
+        for (int64_t i = 0; i < m; i++) buffer[i] = from_half(from[i]);
     return buffer;
 }
 
-static void copy_out(char *to, const char *from, int64_t bytes, int stream) {
+/* Where a row of results is computed: in `out` itself, or in `buffer` for write_row to carry there. */
+static float *row_target(const Scan *k, int64_t at, float *buffer, int stream) {
+    return k->dtype == FLOAT32 && !stream ? (float *)k->out + at : buffer;
+}
+
+static void copy_around_cache(char *to, const char *from, int64_t bytes) {
     int64_t done = 0;
+#ifdef __AVX__
+    if (((uintptr_t)to & 31) == 0)
+        for (; done + 32 <= bytes; done += 32)
+            _mm256_stream_si256((__m256i *)(to + done), _mm256_load_si256((const __m256i *)(from + done)));
+#endif
 #ifdef __SSE2__
-    if (stream && ((uintptr_t)to & 15) == 0)
+    if (((uintptr_t)(to + done) & 15) == 0)
         for (; done + 16 <= bytes; done += 16)
             _mm_stream_si128((__m128i *)(to + done), _mm_load_si128((const __m128i *)(from + done)));
 #endif
     memcpy(to + done, from + done, (size_t)(bytes - done));
 }
 
-/* Write a row of floats (aligned) to `out`; bfloat16 rounds to nearest even and keeps NaN. `row` is overwritten. */
-static void write_row(const Scan *k, int64_t at, int64_t m, float *row, int stream) {
-    if (!k->bf16) {
-        copy_out((char *)((float *)k->out + at), (const char *)row, m * 4, stream);
+/* Carry a computed row to `out`; `buffer` holds halves on the way. */
+static void write_row(const Scan *k, int64_t at, int64_t m, const float *restrict row, float *restrict buffer, int stream) {
+    if (k->dtype == FLOAT32) {
+        if (stream) copy_around_cache((char *)((float *)k->out + at), (const char *)row, m * 4);
         return;
     }
-    const uint32_t *bits = (const uint32_t *)row;
-    uint16_t *restrict to = (uint16_t *)k->out + at;
-    for (int64_t i = 0; i < m; i++) {
-        uint32_t b = bits[i], rounded = (b + 0x7fffu + ((b >> 16) & 1u)) >> 16;
-        to[i] = (uint16_t)((b & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
-    }
+    uint16_t *to = (uint16_t *)k->out + at, *restrict halves = stream ? (uint16_t *)buffer : to;
+    if (k->dtype == BFLOAT16)
+        for (int64_t i = 0; i < m; i++) halves[i] = to_bfloat(row[i]);
+    else
+        for (int64_t i = 0; i < m; i++) halves[i] = to_half(row[i]);
+    if (stream) copy_around_cache((char *)to, (const char *)halves, m * 2);
 }
 
 /* to[i] = from[channel of element first + i] */
@@ -199,119 +270,96 @@ static void gather(const Scan *k, const float *from, int64_t first, int64_t m, d
 
 /* ---- blocks ---- */
 
-typedef struct {
-    const Scan *scan;
-    int64_t block, first, last, thread; /* elements [first, last) */
-    int failed;
-} Part;
+enum { LEAK, THRESHOLD, V, IN, OUT, GLEAK, GTHRESHOLD, KEPT, ROWS };
 
-static void *forward_part(void *argument) {
-    Part *part = argument;
-    const Scan *k = part->scan;
-    const int64_t B = part->block, n = k->n;
-    const int stream = k->T * n * (k->bf16 ? 2 : 4) >= STREAM_BYTES;
-    const float tie = k->strict ? 0.0f : 1.0f;
-    float *rows = aligned_alloc(ALIGN, sizeof(float) * 5 * (size_t)B);
-    if (!rows) return part->failed = 1, NULL;
-    float *leak = rows, *threshold = rows + B, *v = rows + 2 * B, *in = rows + 3 * B, *spikes = rows + 4 * B;
-    for (int64_t first = part->first; first < part->last; first += B) {
-        const int64_t m = first + B < part->last ? B : part->last - first;
-        if (k->channels > 1 || first == part->first) {
-            spread(k, k->leak, first, k->channels > 1 ? m : B, leak);
-            spread(k, k->threshold, first, k->channels > 1 ? m : B, threshold);
-        }
-        memset(v, 0, sizeof(float) * (size_t)m);
+typedef int (*Work)(const Scan *k, int64_t block, int64_t first, int64_t last, int64_t thread);
+
+static Row make_row(const Scan *k, float *rows, int64_t block) {
+    return (Row){rows + LEAK * block, rows + THRESHOLD * block, rows + V * block, rows + GLEAK * block,
+                 rows + GTHRESHOLD * block,
+                 {k->v_reset, k->strict ? 0.0f : 1.0f, k->a, k->b, k->detach ? 0.0f : 1.0f, k->levels, k->step,
+                  k->per_step}};
+}
+
+/* Parameters and a membrane of 0 for the block at `at`; with one channel the parameters of the first block stay. */
+static void start_block(const Scan *k, float *rows, int64_t block, int64_t at, int64_t m, int first) {
+    if (k->channels > 1 || first) {
+        spread(k, k->leak, at, k->channels > 1 ? m : block, rows + LEAK * block);
+        spread(k, k->threshold, at, k->channels > 1 ? m : block, rows + THRESHOLD * block);
+    }
+    memset(rows + V * block, 0, sizeof(float) * (size_t)m);
+}
+
+static int streams(const Scan *k) { return k->T * k->n * item_size(k) >= STREAM_BYTES; }
+
+static int forward_part(const Scan *k, int64_t block, int64_t first, int64_t last, int64_t thread) {
+    (void)thread;
+    float *rows = aligned_alloc(ALIGN, sizeof(float) * GLEAK * (size_t)block);
+    if (!rows) return 1;
+    const int stream = streams(k);
+    const Row row = make_row(k, rows, block);
+    const ForwardRow run = SPIKES[k->hard][k->ternary][k->levels > 0.0f];
+    for (int64_t at = first; at < last; at += block) {
+        const int64_t m = at + block < last ? block : last - at;
+        start_block(k, rows, block, at, m, at == first);
         for (int64_t t = 0; t < k->T; t++) {
-            const float *x = read_row(k, k->x, t * n + first, m, in);
-            if (k->hard) forward_row(m, x, leak, threshold, v, spikes, k->v_reset, tie, 1);
-            else forward_row(m, x, leak, threshold, v, spikes, k->v_reset, tie, 0);
-            write_row(k, t * n + first, m, spikes, stream);
+            float *out = row_target(k, t * k->n + at, rows + OUT * block, stream);
+            run(m, &row, read_row(k, k->x, t * k->n + at, m, rows + IN * block), out);
+            write_row(k, t * k->n + at, m, out, rows + IN * block, stream);
         }
     }
     free(rows);
-    return NULL;
+    return 0;
 }
 
-static void *backward_part(void *argument) {
-    Part *part = argument;
-    const Scan *k = part->scan;
-    const int64_t B = part->block, n = k->n;
-    const int stream = k->T * n * (k->bf16 ? 2 : 4) >= STREAM_BYTES;
-    const float tie = k->strict ? 0.0f : 1.0f;
-    float *rows = aligned_alloc(ALIGN, sizeof(float) * (size_t)(9 + k->T) * (size_t)B);
-    if (!rows) return part->failed = 1, NULL;
-    float *leak = rows, *threshold = rows + B, *v = rows + 2 * B, *in = rows + 3 * B, *gx = rows + 4 * B;
-    float *gv = rows + 5 * B, *gleak = rows + 6 * B, *gthreshold = rows + 7 * B, *kept = rows + 8 * B, *h = rows + 9 * B;
-    double *sums = k->sums ? k->sums + part->thread * 2 * k->channels : NULL;
-    const Back back = {leak, threshold, gv, gleak, gthreshold, k->v_reset, tie, k->shape};
-    const BackwardRow row = BACKWARD_ROWS[k->surrogate][k->hard][k->detach][sums != NULL];
-    for (int64_t first = part->first; first < part->last; first += B) {
-        const int64_t m = first + B < part->last ? B : part->last - first;
-        if (k->channels > 1 || first == part->first) {
-            spread(k, k->leak, first, k->channels > 1 ? m : B, leak);
-            spread(k, k->threshold, first, k->channels > 1 ? m : B, threshold);
+static int backward_part(const Scan *k, int64_t block, int64_t first, int64_t last, int64_t thread) {
+    float *rows = aligned_alloc(ALIGN, sizeof(float) * (size_t)(ROWS + k->T) * (size_t)block);
+    if (!rows) return 1;
+    float *in = rows + IN * block, *kept = rows + KEPT * block, *h = rows + ROWS * block;
+    double *sums = k->sums ? k->sums + thread * 2 * k->channels : NULL;
+    const int stream = streams(k);
+    const Row row = make_row(k, rows, block);
+    const ForwardRow again = MEMBRANE[k->hard][k->ternary][k->levels > 0.0f];
+    const BackwardRow back = BACK[k->surrogate][sums != NULL][k->hard][k->ternary][k->levels > 0.0f];
+    for (int64_t at = first; at < last; at += block) {
+        const int64_t m = at + block < last ? block : last - at;
+        start_block(k, rows, block, at, m, at == first);
+        for (int64_t t = 0; t < k->T; t++)
+            again(m, &row, read_row(k, k->x, t * k->n + at, m, in), h + t * block);
+        memset(row.v, 0, sizeof(float) * (size_t)m);
+        if (sums) memset(row.gleak, 0, sizeof(float) * 2 * (size_t)block);
+        for (int64_t t = k->T - 1; t >= 0; t--) {
+            if (sums && t == 0) memcpy(kept, row.gleak, sizeof(float) * (size_t)m);
+            float *out = row_target(k, t * k->n + at, rows + OUT * block, stream);
+            back(m, &row, h + t * block, h + (t ? t - 1 : 0) * block, read_row(k, k->grad, t * k->n + at, m, in), out);
+            write_row(k, t * k->n + at, m, out, in, stream);
         }
-        memset(v, 0, sizeof(float) * (size_t)m);
-        for (int64_t t = 0; t < k->T; t++) {
-            const float *x = read_row(k, k->x, t * n + first, m, in);
-            if (k->hard) membrane_row(m, x, leak, threshold, v, h + t * B, k->v_reset, tie, 1);
-            else membrane_row(m, x, leak, threshold, v, h + t * B, k->v_reset, tie, 0);
-        }
-        memset(gv, 0, sizeof(float) * 3 * (size_t)B); /* gv, gleak, gthreshold */
-        for (int64_t t = k->T - 1; t > 0; t--) {
-            row(m, &back, h + t * B, h + (t - 1) * B, read_row(k, k->grad, t * n + first, m, in), gx);
-            write_row(k, t * n + first, m, gx, stream);
-        }
-        memcpy(kept, gleak, sizeof(float) * (size_t)m);
-        row(m, &back, h, h, read_row(k, k->grad, first, m, in), gx);
-        memcpy(gleak, kept, sizeof(float) * (size_t)m); /* before the first step v is 0: nothing for leak */
-        write_row(k, first, m, gx, stream);
-        if (sums) {
-            gather(k, gleak, first, m, sums);
-            gather(k, gthreshold, first, m, sums + k->channels);
+        if (sums) { /* before the first step v is 0: nothing for leak */
+            gather(k, kept, at, m, sums);
+            gather(k, row.gthreshold, at, m, sums + k->channels);
         }
     }
     free(rows);
-    return NULL;
+    return 0;
 }
 
-/* Ask for huge pages under a large fresh result: its page faults cost more than the scan. A hint; it may fail. */
-static void hint_huge_pages(void *start, int64_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    const uintptr_t page = HUGE_PAGE, first = ((uintptr_t)start + page - 1) / page * page;
-    const uintptr_t last = ((uintptr_t)start + (uintptr_t)bytes) / page * page;
-    if (last > first) (void)madvise((void *)first, last - first, MADV_HUGEPAGE);
-#else
-    (void)start, (void)bytes;
-#endif
-}
-
-/* Split the blocks over threads; the caller's thread takes the first part. Returns 0, or 1 when out of memory. */
-static int run(const Scan *k, int64_t block, int64_t threads, void *(*work)(void *)) {
-    Part parts[MAX_THREADS];
-    pthread_t ids[MAX_THREADS];
-    int started[MAX_THREADS] = {0}, failed = 0;
+/* Share the blocks among the threads of torch's own pool (the library is linked to the same OpenMP). 0, or 1: no memory. */
+static int run(const Scan *k, int64_t block, int64_t threads, Work work) {
     const int64_t blocks = (k->n + block - 1) / block;
-    hint_huge_pages(k->out, k->T * k->n * (k->bf16 ? 2 : 4));
+    int failed = 0;
     if (threads > blocks) threads = blocks;
-    if (threads > MAX_THREADS) threads = MAX_THREADS;
+#pragma omp parallel for num_threads(threads) reduction(| : failed) schedule(static, 1) if (threads > 1)
     for (int64_t p = 0; p < threads; p++) {
         const int64_t last = blocks * (p + 1) / threads * block;
-        parts[p] = (Part){k, block, blocks * p / threads * block, last < k->n ? last : k->n, p, 0};
+        failed |= work(k, block, blocks * p / threads * block, last < k->n ? last : k->n, p);
     }
-    for (int64_t p = 1; p < threads; p++) started[p] = pthread_create(&ids[p], NULL, work, &parts[p]) == 0;
-    for (int64_t p = 0; p < threads; p++)
-        if (!started[p]) work(&parts[p]);
-    for (int64_t p = 1; p < threads; p++)
-        if (started[p]) pthread_join(ids[p], NULL);
-    for (int64_t p = 0; p < threads; p++) failed |= parts[p].failed;
     return failed;
 }
 
 /* Elements of a backward block: its T membranes fit the scratch. */
 int64_t scan_backward_block(int64_t T) {
     const int64_t fit = SCRATCH_FLOATS / T / 16 * 16;
-    return fit < 64 ? 64 : fit > 2048 ? 2048 : fit;
+    return fit < 64 ? 64 : fit > BACKWARD_BLOCK ? BACKWARD_BLOCK : fit;
 }
 
 int64_t scan_forward_block(void) { return FORWARD_BLOCK; }

@@ -1,29 +1,52 @@
 """The neuron scan that everything calls: the fused kernel where it can run, else plain torch."""
 
 import os
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 
 from rheobase.errors import RheobaseError, unknown
-from rheobase.kernels import fused
+from rheobase.kernels import fused, operator
+from rheobase.kernels.options import ScanOptions
 from rheobase.kernels.reference import check, scan_reference
 from rheobase.kernels.surrogates import SurrogateBase
 
 VARIABLE = "RHEOBASE_KERNEL"
 
 
+def _fused_wanted() -> bool:
+    wanted = os.environ.get(VARIABLE) or "fused"
+    if wanted not in ("fused", "reference"):
+        raise RheobaseError(f"{VARIABLE}: " + unknown("kernel", wanted, ("fused", "reference")))
+    return wanted == "fused"
+
+
 @torch.compiler.assume_constant_result
 def fused_available() -> bool:
-    """Whether the fused kernel runs here: `RHEOBASE_KERNEL` is not `reference` and `scan.c` compiles.
+    """Whether the C kernel runs here: `RHEOBASE_KERNEL` is not `reference` and `scan.c` compiles.
 
     Raises:
         RheobaseError: `RHEOBASE_KERNEL` is neither empty, `fused` nor `reference`.
     """
-    wanted = os.environ.get(VARIABLE) or "fused"
-    if wanted not in ("fused", "reference"):
-        raise RheobaseError(f"{VARIABLE}: " + unknown("kernel", wanted, ("fused", "reference")))
-    return wanted == "fused" and fused.library() is not None
+    return _fused_wanted() and fused.library() is not None
+
+
+@torch.compiler.assume_constant_result
+def triton_available() -> bool:
+    """Whether the Triton kernel runs here: `RHEOBASE_KERNEL` is not `reference` and triton can be imported.
+
+    Raises:
+        RheobaseError: `RHEOBASE_KERNEL` is neither empty, `fused` nor `reference`.
+    """
+    return _fused_wanted() and find_spec("triton") is not None
+
+
+def fused_runs(x: Tensor) -> bool:
+    """Whether a fused kernel takes x: on CPU the C one, on CUDA the Triton one where triton is installed."""
+    if x.dtype not in fused.DTYPES:
+        return False
+    return (x.is_cpu and fused_available()) or (x.is_cuda and triton_available())
 
 
 def neuron_scan(
@@ -35,25 +58,30 @@ def neuron_scan(
     detach_reset: bool,
     strict: bool,
     surrogate: SurrogateBase,
+    ternary: bool = False,
+    membrane_bits: int | None = None,
+    membrane_limit: float = 1.0,
 ) -> Tensor:
     """Spikes of a leaky integrate-and-fire neuron over time, starting from a membrane of 0.
 
     `h = leak * v + x[t]`; `s = 1[h >= threshold]` (`strict`: `>`); then `v = h - threshold * s` (soft
     reset, `v_reset` None) or `v = h * (1 - s) + v_reset * s`. Backward takes `surrogate.derivative(h -
     threshold)` for ds/dh; `detach_reset` cuts the gradient through s where it resets the membrane.
-    Gradients reach x, leak and threshold.
+    Gradients reach x, leak and threshold. `ternary` also fires -1 at `h <= -threshold`, and the reset takes the
+    signed spike; `membrane_bits` rounds the stored v to `2^bits - 1` values in `[-membrane_limit, membrane_limit]`
+    (`reference.py` has the equations).
 
-    On CPU, float32 and bfloat16 run fused in C: spikes equal the reference's bit for bit, and only x is
-    kept for the backward pass. Everything else, and everything when `RHEOBASE_KERNEL=reference`, runs
-    `scan_reference`.
+    On CPU, and on CUDA with triton, float32, bfloat16 and float16 run fused: spikes equal the reference's bit
+    for bit, and only x is kept for the backward pass. Everything else, and everything when
+    `RHEOBASE_KERNEL=reference`, runs `scan_reference`.
 
     Shape: x [T, N, C, ...] (or [T, ...] with scalar parameters), any memory layout; leak and threshold are
     numbers, 0-d tensors or [C]; the spikes have x's shape and dtype. Half precisions keep v in float32.
 
     Raises:
-        RheobaseError: x has no time step, or a parameter's shape fits neither [] nor [C].
+        RheobaseError: x has no time step, a parameter's shape fits neither [] nor [C], or membrane_bits < 2.
     """
-    if x.device.type != "cpu" or x.dtype not in fused.DTYPES or not fused_available():
+    if not fused_runs(x):
         return scan_reference(
             x,
             leak,
@@ -62,16 +90,20 @@ def neuron_scan(
             detach_reset=detach_reset,
             strict=strict,
             surrogate=surrogate,
+            ternary=ternary,
+            membrane_bits=membrane_bits,
+            membrane_limit=membrane_limit,
         )
     check(x, leak, "leak")
     check(x, threshold, "threshold")
-    return fused.fused_scan(
-        x,
-        leak if isinstance(leak, Tensor) else torch.tensor(leak, dtype=torch.float32),
-        threshold if isinstance(threshold, Tensor) else torch.tensor(threshold, dtype=torch.float32),
+    options = ScanOptions(
         v_reset,
         detach_reset,
         strict,
         surrogate.name,
         surrogate.shape,
+        ternary,
+        membrane_bits,
+        membrane_limit,
     )
+    return operator.scan(x, leak, threshold, options)
