@@ -36,7 +36,10 @@ def test_order_depends_on_seed_and_epoch_alone():
 def test_processes_share_a_batch():
     one, two = (order(12, seed=0, epoch=0, rank=rank, world_size=2) for rank in (0, 1))
     assert [label for pair in zip(one, two, strict=True) for label in pair] == order(12, seed=0, epoch=0)
-    assert len(order(11, seed=0, epoch=0, world_size=2)) == 4  # the last 3 are too few for two
+    one, two = (order(11, seed=0, epoch=0, rank=rank, world_size=2) for rank in (0, 1))
+    assert (len(one), len(two)) == (6, 5)  # the last batch of 3 is shared as 2 and 1
+    three = [order(10, seed=0, epoch=0, rank=rank, world_size=3) for rank in range(3)]
+    assert [len(labels) for labels in three] == [5, 3, 2]  # and one of 2 among three as 1, 1 and 0
 
 
 def test_labels_stay_with_their_frames():

@@ -1,5 +1,6 @@
 """The callback that keeps a run folder up to date and restores from it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from rheobase.training.checkpoint import (
     save_checkpoint,
 )
 from rheobase.training.logs import Scalars, read_metrics, tensorboard_writer, write_metrics
+from rheobase.training.processes import first
 from rheobase.training.recipe import Recipe
 from rheobase.training.run import METRICS, write_recipe
 
@@ -49,16 +51,22 @@ class Keeper(Callback):
                 self.board = tensorboard_writer(self.folder / "tensorboard", after_epoch=state.epoch)
 
     def epoch_ended(self, state: State) -> None:
-        """Metrics first, so that the checkpoint never points beyond them."""
-        if not self.fabric.is_global_zero:
-            return
+        """Metrics first, so that the checkpoint never points beyond them; by one process, the others wait.
+
+        Raises:
+            CheckpointError: the folder cannot be written, or a weight is not finite.
+            PeerError: the same, in the other processes.
+        """
+        weights, optimiser = state.model.state_dict(), state.optimiser.state_dict()
+        first(self.fabric, lambda: self._write(state, Checkpoint(state.epoch, weights, optimiser)))
+
+    def _write(self, state: State, checkpoint: Checkpoint) -> None:
         row = state.history[-1]
         try:
             write_metrics(self.folder / METRICS, state.history)
         except OSError as error:
             raise CheckpointError(f"{self.folder / METRICS} cannot be written: {error.strerror}") from error
-        optimiser, notes = state.optimiser.state_dict(), {"warnings": state.warnings}
-        save_checkpoint(self.folder, Checkpoint(state.epoch, state.model.state_dict(), optimiser, notes))
+        save_checkpoint(self.folder, replace(checkpoint, notes={"warnings": state.warnings}))
         if self.board:
             for name, value in row.items():
                 self.board.add_scalar(name, value, state.epoch)

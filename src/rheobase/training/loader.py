@@ -4,7 +4,10 @@ Shuffling and augmentation depend on (seed, epoch) alone, so that a resumed run 
 seen.
 """
 
+import math
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,6 +52,21 @@ class ArrayFrames:
         return len(self.labels)
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one process takes of one micro-batch of a step.
+
+    `indices` are rows of the data, `moves` how far each is shifted; `mine` where they stand among the `size`
+    rows that all processes take, and `of` the rows of the whole step.
+    """
+
+    indices: Indices
+    moves: NDArray[Any] | None
+    mine: slice
+    size: int
+    of: int
+
+
 def batches(
     data: Samples, batch_size: int, *, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -58,7 +76,8 @@ def batches(
         frames float32 `[T, N, C, H, W]`, labels int64 `[N]`
     """
     for start in range(0, len(data), batch_size):
-        yield _batch(data, np.arange(start, min(start + batch_size, len(data))), device)
+        rows = np.arange(start, min(start + batch_size, len(data)))
+        yield as_input(gathered(data, rows), device), torch.from_numpy(data.labels[rows]).to(device)
 
 
 def shuffled_batches(
@@ -80,44 +99,121 @@ def shuffled_batches(
     Shape:
         frames float32 `[T, N, C, H, W]`, labels int64 `[N]`
     """
+    steps = plan(len(data), batch_size, seed=seed, epoch=epoch, shift=shift, rank=rank, world_size=world_size)
+    for (part,) in steps:
+        yield (
+            as_input(gathered(data, part.indices, part.moves), device),
+            torch.from_numpy(data.labels[part.indices]).to(device),
+        )
+
+
+def plan(
+    samples: int,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    shift: int = 0,
+    accumulate: int = 1,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[list[Part]]:
+    """The steps of an epoch, each as the micro-batches that process `rank` takes part in.
+
+    A step's samples, in the order that (seed, epoch) decides, are cut into micro-batches of nearly equal
+    length, of which each process takes every `world_size`-th sample; in the last step that may be none.
+    """
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(data))
-    for step in range(steps_per_epoch(len(data), batch_size, world_size)):
+    order = rng.permutation(samples)
+    for step in range(steps_per_epoch(samples, batch_size)):
         chosen = order[step * batch_size : (step + 1) * batch_size]
         moves = rng.integers(-shift, shift, size=(len(chosen), 2), endpoint=True) if shift else None
-        mine = slice(rank, None, world_size)
-        yield _batch(data, chosen[mine], device, None if moves is None else moves[mine])
+        count = math.ceil(len(chosen) * accumulate / batch_size)
+        parts = []
+        for rows in np.array_split(np.arange(len(chosen)), count):
+            own = rows[rank::world_size]
+            shifts = None if moves is None else moves[own]
+            mine = slice(rank, None, world_size)
+            parts.append(Part(chosen[own], shifts, mine, len(rows), len(chosen)))
+        yield parts
 
 
-def steps_per_epoch(samples: int, batch_size: int, world_size: int = 1) -> int:
-    """Number of training batches: a last partial one counts unless it has fewer than two samples a process.
+def prefetched(
+    data: Samples, steps: Iterator[list[Part]], *, workers: int = 1, device: torch.device | str = "cpu"
+) -> Iterator[list[tuple[Tensor, Tensor, Part]]]:
+    """Frames and labels of each step's micro-batches, gathered ahead of time by `workers` threads.
 
-    Batch-norm has no statistics of a single sample.
+    The order is that of `steps`, whatever the number of threads, each of which is one step ahead. Frames
+    stay bytes until they are on the device, and travel from pinned memory to a CUDA one.
+
+    Shape:
+        frames float32 `[T, n, C, H, W]`, labels int64 `[n]`
+    """
+    pin = torch.device(device).type == "cuda"
+
+    def gather(parts: list[Part]) -> list[tuple[Tensor, Tensor]]:
+        found = [
+            (gathered(data, part.indices, part.moves), torch.from_numpy(data.labels[part.indices]))
+            for part in parts
+        ]
+        return [(x.pin_memory(), y.pin_memory()) for x, y in found] if pin else found
+
+    def ready(parts: list[Part], found: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor, Part]]:
+        return [
+            (as_input(frames, device), labels.to(device, non_blocking=pin), part)
+            for part, (frames, labels) in zip(parts, found, strict=True)
+        ]
+
+    if not workers:
+        for parts in steps:
+            yield ready(parts, gather(parts))
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="rheobase-loader")
+    ahead: deque[tuple[list[Part], Future[list[tuple[Tensor, Tensor]]]]] = deque()
+    try:
+        for parts in steps:
+            ahead.append((parts, pool.submit(gather, parts)))
+            if len(ahead) > workers:
+                earlier, future = ahead.popleft()
+                yield ready(earlier, future.result())
+        while ahead:
+            earlier, future = ahead.popleft()
+            yield ready(earlier, future.result())
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """Batches in an epoch: a last batch of one sample is left out, unless it is the only one.
+
+    Batch-norm finds no variance in a single sample of a single pixel.
 
     >>> steps_per_epoch(10, 4), steps_per_epoch(9, 4), steps_per_epoch(1, 4)
     (3, 2, 1)
     """
     whole, rest = divmod(samples, batch_size)
-    return whole + int(rest >= 2 * world_size or (rest > 0 and whole == 0))
+    return whole + int(rest >= 2 or (rest > 0 and whole == 0))
 
 
-def as_input(frames: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
-    """Frames as a model takes them.
+def as_input(frames: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+    """Frames as a model takes them: bytes travel, floats are made where they are used.
 
     Shape:
         uint8 `[N, T, C, H, W]` -> float32 `[T, N, C, H, W]`, contiguous
     """
-    tensor = torch.from_numpy(frames).to(device)  # bytes travel, floats are made where they are used
+    tensor = torch.from_numpy(frames) if isinstance(frames, np.ndarray) else frames
+    tensor = tensor.to(device, non_blocking=True)
     return tensor.transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
 
 
-def _batch(
-    data: Samples, indices: Indices, device: torch.device | str, moves: NDArray[Any] | None = None
-) -> tuple[Tensor, Tensor]:
-    frames = np.ascontiguousarray(data.frames[indices])
-    if moves is not None:
-        frames = shifted(frames, moves)
-    return as_input(frames, device), torch.from_numpy(data.labels[indices]).to(device)
+def gathered(data: Samples, indices: Indices, moves: NDArray[Any] | None = None) -> Tensor:
+    """Rows of the data, shifted by `moves`: NumPy's work alone, which any thread may do.
+
+    Shape:
+        uint8 `[n, T, C, H, W]`
+    """
+    frames = np.take(data.frames, indices, axis=0)
+    return torch.from_numpy(frames if moves is None else shifted(frames, moves))
 
 
 def shifted(frames: NDArray[np.uint8], moves: NDArray[Any]) -> NDArray[np.uint8]:

@@ -7,8 +7,6 @@ after training.
 
 import contextlib
 import math
-import os
-import platform
 import random
 import time
 from collections import defaultdict
@@ -23,17 +21,22 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from rheobase.datasets import DataSet, load_dataset
 from rheobase.errors import RheobaseError
-from rheobase.objectives import CrossEntropy, Objective, Outputs, build_objective, capture
+from rheobase.objectives import CrossEntropy, Objective, build_objective
+from rheobase.training.arithmetic import has_bf16, layout, settle, settle_recipe
 from rheobase.training.callback import Callback, State
 from rheobase.training.evaluation import measure
 from rheobase.training.health import check_rates
 from rheobase.training.keeper import Keeper
-from rheobase.training.loader import Samples, shuffled_batches, steps_per_epoch
+from rheobase.training.loader import Samples, plan, prefetched, steps_per_epoch
 from rheobase.training.logs import Metrics, check_tensorboard
+from rheobase.training.processes import check_shares, first, make_fabric, mean, peers_explained, total
 from rheobase.training.progress import TrainingProgress
 from rheobase.training.recipe import AugmentConfig, OptimiserConfig, Recipe, TrainConfig
-from rheobase.training.rehearse import no_head, rehearse
-from rheobase.training.run import Run, build_model, check_folder, write_result
+from rheobase.training.recompute import recomputed
+from rheobase.training.rehearse import rehearse
+from rheobase.training.run import RECIPE, Run, build_model, check_folder, write_result
+from rheobase.training.step import Step
+from rheobase.training.sync_norm import synchronised
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -73,70 +76,81 @@ def fit(
     if isinstance(data, DataSet):
         validation, data = validation or data.validation, data.train
     objective, optimiser = objective or CrossEntropy(), optimiser or OptimiserConfig()
-    settings, augment = train or TrainConfig(), augment or AugmentConfig()
+    settings, augment = settle(train or TrainConfig()), augment or AugmentConfig()
     head = head or getattr(model, "forward_head", None)
-    with _threads(settings.threads):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_threads(settings.threads))
         fabric = fabric or make_fabric(settings)
+        check_shares(settings, fabric.world_size)
         rehearse(model, data, objective, head)
-        wrapped, stepper = fabric.setup(model, build_optimiser(model, optimiser))
+        stack.enter_context(layout(model, bool(settings.channels_last)))
+        stack.enter_context(synchronised(model, fabric.world_size > 1))
+        stack.enter_context(recomputed(model, settings.recompute))
+        wrapped, stepper = fabric.setup(Step(model, objective, head), build_optimiser(model, optimiser))
         state = State(model, stepper.optimizer, settings.epochs)
         for callback in callbacks:
             callback.started(state)
-        steps = steps_per_epoch(len(data), settings.batch_size, fabric.world_size)
+        steps = steps_per_epoch(len(data), settings.batch_size)
         quiet = bool(quiet) or not fabric.is_global_zero
-        with TrainingProgress(settings.epochs, steps, done=state.epoch, quiet=quiet) as progress:
-            if settings.precision == "bf16" and fabric.device.type == "cpu" and not _has_bf16():
-                progress.note(
-                    "note: this processor has no bf16 arithmetic, so bf16 is several times slower than 32"
-                )
-            while state.epoch < settings.epochs:
-                began = time.perf_counter()
-                seed_everything(settings.seed, state.epoch, fabric.global_rank)
-                stream = shuffled_batches(
-                    data,
-                    settings.batch_size,
-                    seed=settings.seed,
-                    epoch=state.epoch,
-                    shift=augment.shift,
-                    rank=fabric.global_rank,
-                    world_size=fabric.world_size,
-                    device=fabric.device,
-                )
-                row: Metrics = {"epoch": state.epoch + 1, "lr": 0.0, "seconds": 0.0}
-                totals: dict[str, float] = defaultdict(float)
-                model.train()
-                for step, (frames, target) in enumerate(stream):
-                    row["lr"] = optimiser.lr_at(state.epoch + (step + 0.5) / steps, settings.epochs)
-                    for group in stepper.param_groups:
-                        group["lr"] = row["lr"]
-                    with fabric.autocast(), capture(model, objective.layers(model)) as captured:
-                        logits = wrapped(frames)
-                        spikes = captured.spikes(steps=len(logits))
-                        loss = objective(Outputs(logits, spikes, head or no_head), target)
-                    value = loss.total.item()
-                    if not math.isfinite(value):
-                        raise DivergenceError(
-                            _diverged(value, state.epoch + 1, step + 1, row["lr"], settings)
-                        )
-                    stepper.zero_grad()
-                    fabric.backward(loss.total)
-                    stepper.step()
+        progress = stack.enter_context(
+            TrainingProgress(settings.epochs, steps, done=state.epoch, quiet=quiet)
+        )
+        if settings.precision == "bf16" and not has_bf16(fabric.device.type):
+            progress.note(
+                "note: this processor has no bf16 arithmetic, so bf16 is several times slower than 32"
+            )
+        while state.epoch < settings.epochs:
+            began = time.perf_counter()
+            seed_everything(settings.seed, state.epoch, 0)  # the same in all processes, see `WholeDraws`
+            planned = plan(
+                len(data),
+                settings.batch_size,
+                seed=settings.seed,
+                epoch=state.epoch,
+                shift=augment.shift,
+                accumulate=settings.accumulate,
+                rank=fabric.global_rank,
+                world_size=fabric.world_size,
+            )
+            stream = prefetched(data, planned, workers=settings.workers, device=fabric.device)
+            row: Metrics = {"epoch": state.epoch + 1, "lr": 0.0, "seconds": 0.0}
+            totals: dict[str, float] = defaultdict(float)
+            model.train()
+            for step, parts in enumerate(stream):
+                row["lr"] = optimiser.lr_at(state.epoch + (step + 0.5) / steps, settings.epochs)
+                for group in stepper.param_groups:
+                    group["lr"] = row["lr"]
+                stepper.zero_grad()
+                value = 0.0
+                for frames, target, part in parts:
+                    last = part is parts[-1][-1]
+                    with _unsynchronised(fabric, wrapped, not last):
+                        loss, terms, logits = wrapped(frames, target, part.mine, part.size)
+                        found = mean(fabric, loss.item(), len(target), part.size)
+                        if not math.isfinite(found):
+                            raise DivergenceError(
+                                _diverged(found, state.epoch + 1, step + 1, row["lr"], settings)
+                            )
+                        # Gradients are averaged over processes: the share of a process is of that average.
+                        fabric.backward(loss * (len(target) * fabric.world_size / part.of), model=wrapped)
+                    value += found * part.size / part.of
                     totals["samples"] += len(target)
-                    totals["accuracy"] += int((logits.detach().mean(0).argmax(-1) == target).sum())
-                    totals["loss"] += value * len(target)
-                    for name, part in loss.parts.items():
-                        totals[name] += part.item() * len(target)
-                    progress.step(state.epoch + 1, value)
-                row |= _means(totals, fabric)
-                if validation is not None and len(validation):
-                    row |= _validate(model, wrapped, validation, settings.batch_size)
-                row["seconds"] = time.perf_counter() - began
-                state.epoch += 1
-                state.history.append(row)
-                progress.epoch(row)
-                _note_rates(state, progress)
-                for callback in callbacks:
-                    callback.epoch_ended(state)
+                    totals["accuracy"] += int((logits.mean(0).argmax(-1) == target).sum())
+                    totals["loss"] += loss.item() * len(target)
+                    for name, term in terms.items():
+                        totals[name] += term.item() * len(target)
+                stepper.step()
+                progress.step(state.epoch + 1, value)
+            row |= _means(total(fabric, totals))
+            if validation is not None and len(validation):
+                row |= _validate(model, wrapped, validation, settings.batch_size)
+            row["seconds"] = time.perf_counter() - began
+            state.epoch += 1
+            state.history.append(row)
+            progress.epoch(row)
+            _note_rates(state, progress)
+            for callback in callbacks:
+                callback.epoch_ended(state)
     return state.history
 
 
@@ -161,44 +175,38 @@ def train(
         DivergenceError: the loss became NaN or infinite; the folder keeps the epochs before.
     """
     folder = Path(folder)
+    recipe = settle_recipe(recipe, folder / RECIPE if resume else None)
     with _threads(recipe.train.threads):
         fabric = make_fabric(recipe.train)
         fabric.launch()
-        if fabric.is_global_zero:
-            check_folder(folder, recipe, resume=resume)
-        if recipe.train.tensorboard:
-            check_tensorboard()
-        data = load_dataset(recipe.data)
-        seed_everything(recipe.train.seed)
-        model = build_model(recipe, data)
-        objective = build_objective(recipe.objective)
-        run, keeper = Run(folder, recipe), Keeper(folder, recipe, fabric)
-        history = fit(
-            model,
-            data,
-            objective,
-            optimiser=recipe.optimiser,
-            train=recipe.train,
-            augment=recipe.augment,
-            callbacks=[keeper, *callbacks],
-            fabric=fabric,
-            quiet=quiet,
-        )
-        if fabric.is_global_zero:
-            accuracy = run.evaluate(data=data, model=model).accuracy if evaluate else None
-            write_result(run, history, data=data, model=model, warnings=keeper.warnings, accuracy=accuracy)
-        fabric.barrier()
+        with peers_explained(fabric):
+            first(fabric, lambda: check_folder(folder, recipe, resume=resume))
+            if recipe.train.tensorboard:
+                check_tensorboard()
+            data = first(fabric, lambda: load_dataset(recipe.data)) or load_dataset(recipe.data)
+            seed_everything(recipe.train.seed)
+            model = build_model(recipe, data)
+            objective = build_objective(recipe.objective)
+            run, keeper = Run(folder, recipe), Keeper(folder, recipe, fabric)
+            history = fit(
+                model,
+                data,
+                objective,
+                optimiser=recipe.optimiser,
+                train=recipe.train,
+                augment=recipe.augment,
+                callbacks=[keeper, *callbacks],
+                fabric=fabric,
+                quiet=quiet,
+            )
+
+            def finish() -> None:
+                accuracy = run.evaluate(data=data, model=model).accuracy if evaluate else None
+                warnings = keeper.warnings
+                write_result(run, history, data=data, model=model, warnings=warnings, accuracy=accuracy)
+
+            first(fabric, finish)
     return run
-
-
-def make_fabric(settings: TrainConfig) -> "Fabric":
-    """Lightning Fabric on whatever accelerator there is; under `torchrun` on all processes it started."""
-    from lightning_fabric import Fabric  # takes two seconds to import: only those who train wait
-
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    precision: Any = "bf16-mixed" if settings.precision == "bf16" else "32-true"
-    return Fabric(accelerator="auto", devices=local, num_nodes=max(world // local, 1), precision=precision)
 
 
 def build_optimiser(model: nn.Module, config: OptimiserConfig) -> Optimizer:
@@ -218,13 +226,6 @@ def seed_everything(*seed: int) -> None:
     torch.manual_seed(int(words[2]) << 31 | int(words[3]) >> 1)
 
 
-def _has_bf16() -> bool:
-    """Whether the processor multiplies bf16 itself; True where torch cannot tell."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return True
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)())
-
-
 @contextlib.contextmanager
 def _threads(count: int | None) -> Iterator[None]:
     before = torch.get_num_threads()
@@ -235,16 +236,16 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _means(totals: dict[str, float], fabric: "Fabric") -> Metrics:
-    """Totals of an epoch, over all processes, as means per sample."""
-    names = list(totals)
-    values = torch.tensor([totals[name] for name in names], dtype=torch.float64)
-    if fabric.world_size > 1:
-        values = torch.as_tensor(fabric.all_reduce(values, reduce_op="sum"))
-    count = values[names.index("samples")]
-    return {
-        f"train_{name}": float(v / count) for name, v in zip(names, values, strict=True) if name != "samples"
-    }
+def _unsynchronised(fabric: "Fabric", wrapped: Any, on: bool) -> contextlib.AbstractContextManager[object]:
+    """No exchange of gradients until the last micro-batch of a step."""
+    if fabric.world_size == 1:
+        return contextlib.nullcontext()
+    return fabric.no_backward_sync(wrapped, enabled=on)
+
+
+def _means(totals: dict[str, float]) -> Metrics:
+    """Totals of an epoch as means per sample."""
+    return {f"train_{name}": value / totals["samples"] for name, value in totals.items() if name != "samples"}
 
 
 def _validate(model: nn.Module, wrapped: nn.Module, data: Samples, batch_size: int) -> Metrics:

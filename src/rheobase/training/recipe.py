@@ -29,7 +29,7 @@ from rheobase.training.recipe_errors import explain
 
 # YAML reads `precision: 32` as a number; both spellings mean the same.
 Precision = Annotated[
-    Literal["32", "bf16"], BeforeValidator(lambda value: str(value) if value == 32 else value)
+    Literal["auto", "32", "bf16"], BeforeValidator(lambda value: str(value) if value == 32 else value)
 ]
 
 
@@ -82,13 +82,40 @@ class OptimiserConfig(Config):
 
 
 class TrainConfig(Config):
-    """Length, batch, seed and arithmetic of a run; `threads` of torch, None leaves them as they are."""
+    """Length, batch, seed and arithmetic of a run, and how its work is cut and shared.
+
+    None but the first three and the arithmetic has a part in the numbers, rounding apart (and batch-norm,
+    for `accumulate`).
+    """
 
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=1)
+    """Samples of one optimiser step: of all processes and all micro-batches together."""
+
     seed: int = Field(default=0, ge=0, lt=2**31)
-    precision: Precision = "32"
+    precision: Precision = "auto"
+    """`auto` is bf16 where the machine multiplies it in hardware, else 32; a run folder keeps which it was."""
+
+    channels_last: bool | Literal["auto"] = "auto"
+    """Memory layout of convolutions; `auto` as measured, see `training.arithmetic`."""
+
+    accumulate: int = Field(default=1, ge=1)
+    """Micro-batches of a step, one after another, whose gradients add up to that of the batch. Batch-norm
+    takes its statistics over each micro-batch, so networks that have it train differently."""
+
+    recompute: bool = False
+    """Keep only what enters each stage of the network and compute the rest again in the backward pass: less
+    memory for many steps of time, one more forward pass."""
+
+    workers: int = Field(default=1, ge=0)
+    """Threads that gather the next batches while one is trained on; 0 gathers them in between."""
+
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """How several processes (`torchrun`) share the work: whole models (`ddp`, `auto`) or shards (`fsdp`)."""
+
     threads: int | None = Field(default=None, ge=1)
+    """Of torch, in each process; None leaves them as they are."""
+
     tensorboard: bool = False
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rheobase.errors import DataError, RecipeError
 from rheobase.objectives import Objective, collect
-from rheobase.training.loader import Samples, as_input
+from rheobase.training.loader import Samples, as_input, gathered
 
 
 def rehearse(
@@ -28,7 +28,9 @@ def rehearse(
     model.eval()
     try:
         with torch.no_grad():
-            outputs = collect(model, as_input(np.ascontiguousarray(data.frames[:2]), device), objective, head)
+            outputs = collect(
+                model, as_input(gathered(data, np.arange(min(2, len(data)))), device), objective, head
+            )
             low, high, classes = data.labels.min(), data.labels.max(), outputs.logits.shape[-1]
             if low < 0 or high >= classes:
                 raise DataError(
