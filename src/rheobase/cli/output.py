@@ -32,7 +32,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
         title=title or None, title_justify="left", title_style="bold", header_style="dim", box=box.SIMPLE_HEAD
     )
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i == 0)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
