@@ -1,0 +1,130 @@
+"""How fast a spiking self-attention layer trains: rheobase in both orders and SpikingJelly, against its GEMMs.
+
+    python benchmarks/attention.py [--shape 4,8,196,384] [--heads 12] [--rounds 9] [--out F.csv] [--check]
+
+Forward and backward of one layer with equal weights and equal spikes in: SpikingJelly's public
+`layer.SpikingSelfAttention` (Spikformer's; it takes `[T, N, D, L]`) and rheobase's. Its neurons halve their
+input, ours have twice the threshold, which is the same neuron; `same` is the share of equal output spikes.
+The bound is the time of the layer's own products of matrices, forward and backward, into reused buffers.
+snnTorch and Norse have no such layer; `plain torch` is ours with the reference scan.
+"""
+
+import os
+from collections.abc import Callable
+
+import bench
+import torch
+from torch import Tensor, nn
+
+from rheobase.kernels.scan import VARIABLE
+from rheobase.layers.attention import SpikingSelfAttention
+from rheobase.neurons import NeuronConfig, Sigmoid
+
+NEURON = NeuronConfig(v_threshold=2.0, v_reset=0.0, detach_reset=True, surrogate=Sigmoid(alpha=2.0))
+
+
+def rheobase(width: int, heads: int, order: str = "auto") -> SpikingSelfAttention:
+    torch.manual_seed(0)
+    return SpikingSelfAttention(width, heads, NEURON, attention_threshold=1.0, order=order)
+
+
+def spikingjelly(width: int, heads: int) -> nn.Module:
+    """Its layer, with the weights of `rheobase(width, heads)`."""
+    from spikingjelly.activation_based import layer
+
+    theirs, ours = layer.SpikingSelfAttention(width, heads), rheobase(width, heads)
+    with torch.no_grad():
+        for container, linear in ((theirs.qkv_conv_bn, ours.qkv), (theirs.proj_conv_bn, ours.out)):
+            conv = next(module for module in container.modules() if isinstance(module, nn.Conv1d))
+            conv.weight.copy_(linear.weight.unsqueeze(-1))
+    return theirs
+
+
+def step(layer: nn.Module, x: Tensor, upstream: Tensor, reference: bool = False) -> Callable[[], Tensor]:
+    """Forward and backward of a layer, gradients of input and weights; returns the spikes."""
+    leaf = x.clone().requires_grad_()
+
+    def run() -> Tensor:
+        leaf.grad = None
+        layer.zero_grad()
+        if not isinstance(layer, SpikingSelfAttention):
+            from spikingjelly.activation_based import functional
+
+            functional.reset_net(layer)
+        before = os.environ.get(VARIABLE, "")
+        os.environ[VARIABLE] = "reference" if reference else before
+        try:
+            spikes = layer(leaf)
+            spikes.backward(upstream)
+        finally:
+            os.environ[VARIABLE] = before
+        return spikes.detach()
+
+    return run
+
+
+def products(x: Tensor, heads: int) -> Callable[[], None]:
+    """The layer's products of matrices: both projections, and attention in linear order."""
+    T, N, L, D = x.shape
+    rows, d = T * N * L, D // heads
+    pairs = []
+    for outputs in (3 * D, D):
+        a, w, g = torch.randn(rows, D), torch.randn(outputs, D), torch.randn(rows, outputs)
+        pairs += [(a, w.T), (g, w), (g.T, a)]
+    q, s = torch.randn(T * N * heads, L, d), torch.randn(T * N * heads, d, d)
+    batches = 2 * [(q.mT, q), (q, s), (q, s)]  # K'V and its two gradients, Q(K'V) and its two
+    calls = [(torch.mm, a, b, a @ b) for a, b in pairs] + [(torch.bmm, a, b, a @ b) for a, b in batches]
+    return lambda: [call(a, b, out=out) for call, a, b, out in calls] and None
+
+
+def main() -> None:
+    parser = bench.parser("A spiking self-attention layer against SpikingJelly and its own GEMMs.", rounds=9)
+    parser.add_argument("--shape", default="4,8,196,384", help="T,N,L,D of the input")
+    parser.add_argument("--heads", type=int, default=12)
+    options = parser.parse_args()
+    T, N, L, D = (int(part) for part in options.shape.split(","))
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(T, N, L, D, generator=generator) < 0.2).float()
+    upstream = torch.randn(T, N, L, D, generator=generator)
+    theirs = [tensor.mT.contiguous() for tensor in (x, upstream)]
+    runs = bench.peers(
+        {
+            "rheobase": lambda: step(rheobase(D, options.heads), x, upstream),
+            "rheobase, linear": lambda: step(rheobase(D, options.heads, "linear"), x, upstream),
+            "rheobase, quadratic": lambda: step(rheobase(D, options.heads, "quadratic"), x, upstream),
+            "plain torch": lambda: step(rheobase(D, options.heads), x, upstream, reference=True),
+            "SpikingJelly": lambda: step(spikingjelly(D, options.heads), *theirs),
+        }
+    )
+    truth = runs["plain torch"]()
+    same = {}
+    for name, run in runs.items():
+        spikes = run()
+        same[name] = float(((spikes.mT if name == "SpikingJelly" else spikes) == truth).float().mean())
+    runs["matrix products (bound)"] = products(x, options.heads)
+    medians = bench.interleaved(runs, options.rounds)
+    ours, bound = medians["rheobase"], medians["matrix products (bound)"]
+    rows = [
+        {
+            "what": name,
+            "ms": took * 1e3,
+            "x bound": took / bound,
+            "times rheobase's time": took / ours,
+            "same": same.get(name),
+        }
+        for name, took in medians.items()
+    ]
+    goals = [
+        bench.Goal(
+            "attention trained, times SpikingJelly's speed",
+            bench.ratio(medians, "SpikingJelly", "rheobase"),
+            2.6,
+        )
+    ]
+    bench.finish("attention", rows, goals, options)
+    if "SpikingJelly" in medians:
+        print(f"were all but the matrix products free, it would be {medians['SpikingJelly'] / bound:.2f}")
+
+
+if __name__ == "__main__":
+    main()
