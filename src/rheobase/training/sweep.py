@@ -27,7 +27,8 @@ from pydantic import Field, ValidationError
 
 from rheobase.config import Config
 from rheobase.datasets import load_dataset
-from rheobase.errors import CheckpointError, RecipeError, RheobaseError
+from rheobase.errors import RecipeError, RheobaseError
+from rheobase.training.arithmetic import settle_recipe
 from rheobase.training.loop import train
 from rheobase.training.recipe import Recipe, load_recipe
 from rheobase.training.recipe_errors import explain
@@ -124,25 +125,18 @@ def run_sweep(
 
     Raises:
         CheckpointError: a run folder cannot be written or holds a run of another recipe; before any training.
-        RecipeError: `ray` is asked for and not installed.
+        RecipeError: `ray` is asked for and not installed, or no cluster answers.
     """
     folder = Path(folder)
     for cell in todo:
-        check_folder(folder / cell.name, cell.recipe, resume=True)
+        target = folder / cell.name
+        check_folder(target, settle_recipe(cell.recipe, target / RECIPE), resume=True)
     for data in {cell.recipe.data.model_dump_json(): cell.recipe.data for cell in todo}.values():
         load_dataset(data)  # once: the workers then find it in the cache
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = min(jobs or cores, max(len(todo), 1))
     if ray is not None:
-        _register_ray(ray)
-        settings: dict[str, Any] = {"backend": "ray", "n_jobs": -1}
-    elif jobs == 1:
-        settings = {"backend": "sequential", "n_jobs": 1}
+        yield from _on_ray(todo, folder, ray)
     else:
-        settings = {"backend": "loky", "n_jobs": jobs, "inner_max_num_threads": max(cores // jobs, 1)}
-    with joblib.parallel_config(**settings):
-        work = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-        yield from work(joblib.delayed(_train_cell)(cell, folder / cell.name) for cell in todo)
+        yield from _on_this_machine(todo, folder, jobs)
 
 
 def finished(folder: Path) -> bool:
@@ -155,7 +149,7 @@ def finished(folder: Path) -> bool:
 def _train_cell(cell: Cell, folder: Path) -> Outcome:
     try:
         run = (
-            Run(folder, cell.recipe)
+            open_run(folder)
             if finished(folder)
             else train(cell.recipe, folder, resume=True, quiet=True)
         )
@@ -164,21 +158,35 @@ def _train_cell(cell: Cell, folder: Path) -> Outcome:
         return Outcome(cell, Run(folder, cell.recipe), str(error))
 
 
-def _register_ray(address: str) -> None:
+def _on_this_machine(todo: Sequence[Cell], folder: Path, jobs: int | None) -> Iterator[Outcome]:
+    """Cells on processes that share the cores evenly; a single job runs in this process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = min(jobs or cores, max(len(todo), 1))
+    settings: dict[str, Any] = {"backend": "sequential", "n_jobs": 1}
+    if jobs > 1:
+        settings = {"backend": "loky", "n_jobs": jobs, "inner_max_num_threads": max(cores // jobs, 1)}
+    with joblib.parallel_config(**settings):
+        work = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+        yield from work(joblib.delayed(_train_cell)(cell, folder / cell.name) for cell in todo)
+
+
+def _on_ray(todo: Sequence[Cell], folder: Path, address: str) -> Iterator[Outcome]:
+    """Cells as tasks of a Ray cluster, one core each."""
     try:
         import ray
-        from ray.util.joblib import register_ray
     except ImportError as error:
         raise RecipeError("a sweep on a Ray cluster needs Ray: pip install 'rheobase[ray]'") from error
     try:
-        ray.init(
-            address=None if address == "local" else address, ignore_reinit_error=True, log_to_driver=False
-        )
+        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise CheckpointError(
+        raise RecipeError(
             f"no Ray cluster at {address!r}: {error}; start one with `ray start --head`"
         ) from error
-    register_ray()
+    task = ray.remote(num_cpus=1)(_train_cell)
+    pending = [task.remote(cell, (folder / cell.name).absolute()) for cell in todo]
+    while pending:
+        done, pending = ray.wait(pending)
+        yield ray.get(done[0])
 
 
 def _yaml(value: Value) -> str:
