@@ -1,10 +1,14 @@
+import threading
+from itertools import chain
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rheobase.training import ArrayFrames, batches, shuffled_batches
-from rheobase.training.loader import shifted, steps_per_epoch
+from rheobase.training.loader import as_input, gathered, plan, prefetched, shifted, steps_per_epoch
 
 
 def numbered(count):
@@ -74,3 +78,35 @@ def test_shift_moves_all_frames_of_a_recording_together():
             places.add(tuple(where[0].tolist()))
     assert len(places) > 2
     assert all(2 <= y <= 6 and 2 <= x <= 6 for y, x in places)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_any_number_of_workers_gives_the_same_batches(workers):
+    data = numbered(23)
+
+    def stream(workers):
+        return prefetched(data, plan(23, 6, seed=3, epoch=1, shift=1, accumulate=2), workers=workers)
+
+    one, two = list(stream(0)), list(stream(workers))
+    assert [len(parts) for parts in one] == [2, 2, 2, 2]
+    for (x, y, _), (u, v, part) in zip(chain(*one), chain(*two), strict=True):
+        assert torch.equal(x, u)
+        assert torch.equal(y, v)
+        assert v.tolist() == data.labels[part.indices].tolist()
+
+
+def test_workers_end_with_the_stream_and_hand_on_errors():
+    stream = prefetched(numbered(40), plan(40, 4, seed=0, epoch=0), workers=2)
+    next(stream)
+    assert any(thread.name.startswith("rheobase-loader") for thread in threading.enumerate())
+    stream.close()
+    assert not any(thread.name.startswith("rheobase-loader") for thread in threading.enumerate())
+    with pytest.raises(IndexError):
+        list(prefetched(numbered(4), plan(40, 4, seed=0, epoch=0), workers=2))
+
+
+def test_frames_are_bytes_until_they_are_input():
+    frames = gathered(numbered(5), np.array([3, 1]))
+    assert frames.dtype == torch.uint8
+    assert as_input(frames).dtype == torch.float32
+    assert torch.equal(as_input(frames), as_input(frames.numpy()))
