@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scan_cases import OPTIONS, PLAIN, gradients, needs_compiler
 
 from rheobase.errors import RheobaseError
-from rheobase.kernels import Atan, Rectangular, Sigmoid, fused, neuron_scan, scan, scan_reference
+from rheobase.kernels import Atan, Rectangular, Sigmoid, fused, neuron_scan, operator, scan, scan_reference
 from rheobase.native import CompilerError, compiler
 
 pytestmark = needs_compiler
@@ -156,10 +156,10 @@ def test_empty_batch_and_float64():
 def test_operator_contract(per_channel):
     leak, threshold = (torch.full((3,) * per_channel, value, requires_grad=True) for value in (0.5, 1.0))
     x = drive(4, 2, 3, 5).requires_grad_()
-    torch.library.opcheck(fused.fused_scan, (x, leak, threshold, None, False, False, "sigmoid", 4.0))
+    torch.library.opcheck(operator.fused_scan, (x, leak, threshold, None, False, False, "sigmoid", 4.0, False, None, 1.0))
     bare = [value.detach() for value in (x, x, leak, threshold)]
     for want in (False, True):
-        torch.library.opcheck(fused.fused_scan_backward, (*bare, 0.0, True, True, "atan", 2.0, want))
+        torch.library.opcheck(operator.fused_scan_backward, (*bare, 0.0, True, True, "atan", 2.0, True, 4, 1.0, want))
 
 
 def test_compiles_without_a_graph_break():
@@ -178,7 +178,7 @@ def test_variable_chooses_the_reference(monkeypatch):
     def refuse(*_):
         raise AssertionError("the fused kernel was called")
 
-    monkeypatch.setattr(fused, "fused_scan", refuse)
+    monkeypatch.setattr(operator, "scan", refuse)
     monkeypatch.setenv(scan.VARIABLE, "reference")
     neuron_scan(drive(2, 3), 0.5, 1.0, **PLAIN)
     monkeypatch.setenv(scan.VARIABLE, "refernce")

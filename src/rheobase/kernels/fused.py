@@ -88,7 +88,7 @@ def _numbers(surrogate: str, shape: float) -> tuple[int, float, float]:
         "rectangular": (RECTANGULAR, 0.5 * shape, 1.0 / shape),
         "triangular": (TENT, 1.0 / shape, 1.0 / shape**2),
         "piecewise_quadratic": (TENT, shape, shape**2),
-        "sigmoid": (SIGMOID, shape, 0.0),
+        "sigmoid": (SIGMOID, shape, shape / math.log(2.0)),
         "atan": (ATAN, 0.5 * math.pi * shape, 0.5 * shape),
     }[surrogate]
 

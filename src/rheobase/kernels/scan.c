@@ -19,10 +19,15 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+#if defined(__GNUC__) && !defined(__clang__)
+#define INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define INDEPENDENT
+#endif
 #define ALIGN 64
-#define FORWARD_BLOCK 1024         /* elements; five rows of it fit a first-level cache */
-#define SCRATCH_FLOATS 32768       /* membranes of a backward block, T * block */
-#define BACKWARD_BLOCK 1024        /* elements at most */
+#define FORWARD_BLOCK 8192         /* elements at most: rows long enough for the processor's prefetch */
+#define BACKWARD_BLOCK 4096
+#define SCRATCH_FLOATS 65536       /* membranes of a backward block, T * block: half a second-level cache */
 #define STREAM_BYTES (8L << 20)    /* results of this size leave the cache anyhow: write around it */
 
 #ifdef __FP_FAST_FMAF
@@ -48,45 +53,43 @@ typedef struct {
 /* ---- one element ---- */
 
 typedef struct {
-    float v_reset, tie, a, b, keep, levels, step, per_step;
+    float v_reset, edge, a, b, keep, levels, step, per_step;
 } Numbers;                         /* keep: 1 when gradients pass the reset, 0 when they are detached */
 
 INLINE uint32_t bits_of(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
 INLINE float float_of(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
 
-INLINE float reaches(float u, float tie) { return u > 0.0f ? 1.0f : (u == 0.0f ? tie : 0.0f); }
-
-INLINE float fire(float h, float threshold, float tie, int ternary) {
-    float s = reaches(h - threshold, tie);
-    return ternary ? s - reaches(-h - threshold, tie) : s;
+/* `edge` is 0, or the least positive number where the comparison is strict. */
+INLINE float fire(float h, float threshold, float edge, int ternary) {
+    float s = h - threshold >= edge ? 1.0f : 0.0f;
+    return ternary && -h - threshold >= edge ? -1.0f : s;
 }
 
 /* The membrane after the reset, before it is rounded. For finite h this is the arithmetic form of reference.py. */
 INLINE float reset(float h, float s, float threshold, float v_reset, int hard, int ternary) {
-    if (!hard) return ternary ? h - threshold * s : (s != 0.0f ? h - threshold : h);
-    return s != 0.0f ? (ternary ? v_reset * s : v_reset) : h;
+    if (!ternary) return s != 0.0f ? (hard ? v_reset : h - threshold) : h;
+    if (!hard) return h - threshold * s;
+    return s != 0.0f ? v_reset * s : h;
 }
 
 /* The membrane that the next step finds. */
-INLINE float settle(float w, const Numbers *k, int rounded) {
+INLINE float settle(float w, const Numbers k, int rounded) {
     if (!rounded) return w;
-    float r = rintf(w * k->per_step); /* ties to even, as torch.round */
-    r = r > k->levels ? k->levels : r;
-    return (r < -k->levels ? -k->levels : r) * k->step;
+    float r = rintf(w * k.per_step); /* ties to even, as torch.round */
+    r = r > k.levels ? k.levels : r;
+    return (r < -k.levels ? -k.levels : r) * k.step;
 }
 
-/* exp(x) for x <= 0, 2 ulp: 2^n times a polynomial on |r| <= ln(2)/2. */
-INLINE float exp_negative(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    float shifted = FMA(x, 1.44269504f, 12582912.0f); /* 1.5 * 2^23: the low bits now hold n */
-    float n = shifted - 12582912.0f;
-    float r = FMA(n, 2.12194440e-4f, FMA(n, -0.693359375f, x));
-    float p = FMA(1.9875691500e-4f, r, 1.3981999507e-3f);
-    p = FMA(p, r, 8.3334519073e-3f);
-    p = FMA(p, r, 4.1665795894e-2f);
-    p = FMA(p, r, 1.6666665459e-1f);
-    p = FMA(p, r, 5.0000001201e-1f);
-    p = FMA(p * r, r, r + 1.0f);
+/* 2^y for y <= 0: the power of the nearest integer times a minimax polynomial, 2e-7 off at most. */
+INLINE float exp2_negative(float y) {
+    y = y < -126.0f ? -126.0f : y;
+    float shifted = y + 12582912.0f; /* 1.5 * 2^23: the low bits now hold the integer */
+    float f = y - (shifted - 12582912.0f);
+    float p = FMA(1.327647196e-03f, f, 9.675541503e-03f);
+    p = FMA(p, f, 5.550713275e-02f);
+    p = FMA(p, f, 2.402211972e-01f);
+    p = FMA(p, f, 6.931469671e-01f);
+    p = FMA(p, f, 1.000000072e+00f);
     return p * float_of((bits_of(shifted) << 23) + 0x3f800000u);
 }
 
@@ -96,7 +99,7 @@ INLINE float derivative(float u, float a, float b, int surrogate) {
     switch (surrogate) {
     case RECTANGULAR: return fabsf(u) < a ? b : 0.0f;                            /* a: half the width, b: the height */
     case TENT: t = a - b * fabsf(u); return t < 0.0f ? 0.0f : t;                  /* a: the height, b: the slope */
-    case SIGMOID: t = exp_negative(-fabsf(a * u)); return a * t / ((1.0f + t) * (1.0f + t));
+    case SIGMOID: t = exp2_negative(-fabsf(b * u)); return a * t / ((1.0f + t) * (1.0f + t)); /* b: a / ln 2 */
     default: t = a * u; return b / FMA(t, t, 1.0f);                               /* ATAN */
     }
 }
@@ -110,31 +113,29 @@ typedef struct {
     Numbers k;
 } Row;
 
-INLINE void forward_row(int64_t m, const Row *row, const float *restrict x, float *restrict spikes,
-                        float *restrict membrane, int hard, int ternary, int rounded) {
-    const float *restrict leak = row->leak, *restrict threshold = row->threshold;
-    float *restrict v = row->v;
-    const Numbers k = row->k;
+/* out: the spikes, or the membrane before the reset. */
+INLINE void forward_row(int64_t m, const Numbers k, const float *restrict leak, const float *restrict threshold,
+                        const float *restrict x, float *restrict v, float *restrict out, int spikes, int hard,
+                        int ternary, int rounded) {
+    INDEPENDENT
     for (int64_t i = 0; i < m; i++) {
         float h = leak[i] * v[i] + x[i];
-        float s = fire(h, threshold[i], k.tie, ternary);
-        v[i] = settle(reset(h, s, threshold[i], k.v_reset, hard, ternary), &k, rounded);
-        if (spikes) spikes[i] = s;
-        if (membrane) membrane[i] = h;
+        float s = fire(h, threshold[i], k.edge, ternary);
+        v[i] = settle(reset(h, s, threshold[i], k.v_reset, hard, ternary), k, rounded);
+        out[i] = spikes ? s : h;
     }
 }
 
 /* With p = 1[h >= threshold], n = 1[-h >= threshold] (ternary only), w the membrane after the reset:
  * g_w = dL/dv where rounding did not clip;  g_p = dL/ds + g_w dw/dp;  g_n likewise
  * g_h = g_p p'(h) + g_n n'(h) + g_w dw/dh;  dL/dv[t-1] = leak * g_h */
-INLINE void backward_row(int64_t m, const Row *row, const float *restrict h, const float *restrict before,
-                         const float *restrict gs, float *restrict gx, int surrogate, int hard, int sums, int ternary,
-                         int rounded) {
-    const float *restrict leak = row->leak, *restrict threshold = row->threshold;
-    float *restrict gv = row->v, *restrict gleak = row->gleak, *restrict gthreshold = row->gthreshold;
-    const Numbers k = row->k;
+INLINE void backward_row(int64_t m, const Numbers k, const float *restrict leak, const float *restrict threshold,
+                         const float *restrict h, const float *restrict before, const float *restrict gs,
+                         float *restrict gv, float *restrict gleak, float *restrict gthreshold, float *restrict gx,
+                         int surrogate, int hard, int sums, int ternary, int rounded) {
+    INDEPENDENT
     for (int64_t i = 0; i < m; i++) {
-        float th = threshold[i], s = fire(h[i], th, k.tie, ternary), gw = gv[i];
+        float th = threshold[i], s = fire(h[i], th, k.edge, ternary), gw = gv[i];
         if (rounded) gw = fabsf(reset(h[i], s, th, k.v_reset, hard, ternary)) * k.per_step > k.levels ? 0.0f : gw;
         float gr = k.keep * gw;
         float gp = (gs[i] + gr * (hard ? k.v_reset - h[i] : -th)) * derivative(h[i] - th, k.a, k.b, surrogate);
@@ -142,8 +143,8 @@ INLINE void backward_row(int64_t m, const Row *row, const float *restrict h, con
         if (ternary) gn = (gr * (hard ? -k.v_reset - h[i] : th) - gs[i]) * derivative(-h[i] - th, k.a, k.b, surrogate);
         float gh = gp - gn + (hard && s != 0.0f ? 0.0f : gw);
         if (sums) {
-            float spent = fire(before[i], th, k.tie, ternary);
-            gleak[i] += gh * settle(reset(before[i], spent, th, k.v_reset, hard, ternary), &k, rounded);
+            float spent = fire(before[i], th, k.edge, ternary);
+            gleak[i] += gh * settle(reset(before[i], spent, th, k.v_reset, hard, ternary), k, rounded);
             gthreshold[i] -= gp + gn + (hard ? 0.0f : gw * s);
         }
         gv[i] = leak[i] * gh;
@@ -154,17 +155,17 @@ INLINE void backward_row(int64_t m, const Row *row, const float *restrict h, con
 /* One compiled loop per combination: forward [hard][ternary][rounded], backward also [surrogate] and [sums]. */
 typedef void (*ForwardRow)(int64_t, const Row *, const float *, float *);
 typedef void (*BackwardRow)(int64_t, const Row *, const float *, const float *, const float *, float *);
-#define FORWARD(H, Q, R)                                                                                             \
-    static void spikes_##H##Q##R(int64_t m, const Row *row, const float *x, float *out) {                            \
-        forward_row(m, row, x, out, NULL, H, Q, R);                                                                  \
-    }                                                                                                                \
-    static void membrane_##H##Q##R(int64_t m, const Row *row, const float *x, float *out) {                          \
-        forward_row(m, row, x, NULL, out, H, Q, R);                                                                  \
+#define FORWARD_ROW(NAME, S, H, Q, R)                                                                                \
+    static void NAME(int64_t m, const Row *r, const float *x, float *out) {                                          \
+        forward_row(m, r->k, r->leak, r->threshold, x, r->v, out, S, H, Q, R);                                       \
     }
+#define FORWARD(H, Q, R)                                                                                             \
+    FORWARD_ROW(spikes_##H##Q##R, 1, H, Q, R)                                                                        \
+    FORWARD_ROW(membrane_##H##Q##R, 0, H, Q, R)
 #define BACKWARD(S, P, H, Q, R)                                                                                      \
-    static void back_##S##P##H##Q##R(int64_t m, const Row *row, const float *h, const float *before,                 \
-                                     const float *gs, float *gx) {                                                   \
-        backward_row(m, row, h, before, gs, gx, S, H, P, Q, R);                                                      \
+    static void back_##S##P##H##Q##R(int64_t m, const Row *r, const float *h, const float *before, const float *gs,  \
+                                     float *gx) {                                                                    \
+        backward_row(m, r->k, r->leak, r->threshold, h, before, gs, r->v, r->gleak, r->gthreshold, gx, S, H, P, Q, R); \
     }
 #define EACH(DO, ...)                                                                                                \
     DO(__VA_ARGS__ 0, 0, 0) DO(__VA_ARGS__ 0, 0, 1) DO(__VA_ARGS__ 0, 1, 0) DO(__VA_ARGS__ 0, 1, 1)                  \
@@ -277,7 +278,7 @@ typedef int (*Work)(const Scan *k, int64_t block, int64_t first, int64_t last, i
 static Row make_row(const Scan *k, float *rows, int64_t block) {
     return (Row){rows + LEAK * block, rows + THRESHOLD * block, rows + V * block, rows + GLEAK * block,
                  rows + GTHRESHOLD * block,
-                 {k->v_reset, k->strict ? 0.0f : 1.0f, k->a, k->b, k->detach ? 0.0f : 1.0f, k->levels, k->step,
+                 {k->v_reset, k->strict ? 0x1p-149f : 0.0f, k->a, k->b, k->detach ? 0.0f : 1.0f, k->levels, k->step,
                   k->per_step}};
 }
 
@@ -345,6 +346,8 @@ static int backward_part(const Scan *k, int64_t block, int64_t first, int64_t la
 
 /* Share the blocks among the threads of torch's own pool (the library is linked to the same OpenMP). 0, or 1: no memory. */
 static int run(const Scan *k, int64_t block, int64_t threads, Work work) {
+    const int64_t share = ((k->n + threads - 1) / threads + 63) / 64 * 64;
+    if (block > share) block = share;
     const int64_t blocks = (k->n + block - 1) / block;
     int failed = 0;
     if (threads > blocks) threads = blocks;
