@@ -22,10 +22,16 @@ from rheobase.neurons import NeuronConfig, Sigmoid
 
 NEURON = NeuronConfig(v_threshold=2.0, v_reset=0.0, detach_reset=True, surrogate=Sigmoid(alpha=2.0))
 
+LIVELY = 4.0
+"""Weights of the batch-norms: a tenth or so of all neurons fire; at 1, the output would be silent."""
+
 
 def rheobase(width: int, heads: int, order: str = "auto") -> SpikingSelfAttention:
     torch.manual_seed(0)
-    return SpikingSelfAttention(width, heads, NEURON, attention_threshold=1.0, order=order)
+    layer = SpikingSelfAttention(width, heads, NEURON, attention_threshold=1.0, order=order)
+    for norm in (layer.qkv_norm, layer.out_norm):
+        nn.init.constant_(norm.weight, LIVELY)
+    return layer
 
 
 def spikingjelly(width: int, heads: int) -> nn.Module:
@@ -35,8 +41,11 @@ def spikingjelly(width: int, heads: int) -> nn.Module:
     theirs, ours = layer.SpikingSelfAttention(width, heads), rheobase(width, heads)
     with torch.no_grad():
         for container, linear in ((theirs.qkv_conv_bn, ours.qkv), (theirs.proj_conv_bn, ours.out)):
-            conv = next(module for module in container.modules() if isinstance(module, nn.Conv1d))
-            conv.weight.copy_(linear.weight.unsqueeze(-1))
+            for module in container.modules():
+                if isinstance(module, nn.Conv1d):
+                    module.weight.copy_(linear.weight.unsqueeze(-1))
+                elif isinstance(module, nn.BatchNorm1d):
+                    module.weight.fill_(LIVELY)
     return theirs
 
 
@@ -121,9 +130,13 @@ def main() -> None:
             2.6,
         )
     ]
-    bench.finish("attention", rows, goals, options)
     if "SpikingJelly" in medians:
-        print(f"were all but the matrix products free, it would be {medians['SpikingJelly'] / bound:.2f}")
+        roof = medians["SpikingJelly"] / bound
+        print(
+            f"roofline: were everything but the matrix products free, rheobase would be {roof:.2f} x SpikingJelly"
+        )
+    print(f"{float(truth.mean()):.1%} of the output are spikes\n")
+    bench.finish("attention", rows, goals, options)
 
 
 if __name__ == "__main__":
