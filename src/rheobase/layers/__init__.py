@@ -1,6 +1,7 @@
 """Torch's stateless layers made time-aware, and spiking blocks."""
 
 from rheobase.layers.blocks import MSBlock
+from rheobase.layers.fold import repeat
 from rheobase.layers.torch_layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -20,4 +21,5 @@ __all__ = [
     "Linear",
     "MSBlock",
     "MaxPool2d",
+    "repeat",
 ]

@@ -54,7 +54,7 @@ class BatchNormLast(nn.BatchNorm1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise per feature."""
-        return fold(super().forward, input, 1, "D")
+        return fold(super().forward, input, 1, "D", once=not self.training)
 
 
 class SpikingSelfAttention(nn.Module):

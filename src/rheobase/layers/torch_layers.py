@@ -31,7 +31,8 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise per channel."""
-        return fold(super().forward, input, 3, "C, H, W")
+        # In training every step counts towards the running variance, repeated or not.
+        return fold(super().forward, input, 3, "C, H, W", once=not self.training)
 
 
 class Linear(nn.Linear):
