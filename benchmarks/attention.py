@@ -22,6 +22,7 @@ from rheobase.neurons import NeuronConfig, Sigmoid
 
 NEURON = NeuronConfig(v_threshold=2.0, v_reset=0.0, detach_reset=True, surrogate=Sigmoid(alpha=2.0))
 
+BOUND = "matrix products (bound)"
 LIVELY = 4.0
 """Weights of the batch-norms: a tenth or so of all neurons fire; at 1, the output would be silent."""
 
@@ -110,28 +111,27 @@ def main() -> None:
     for name, run in runs.items():
         spikes = run()
         same[name] = float(((spikes.mT if name == "SpikingJelly" else spikes) == truth).float().mean())
-    runs["matrix products (bound)"] = products(x, options.heads)
-    medians = bench.interleaved(runs, options.rounds)
-    ours, bound = medians["rheobase"], medians["matrix products (bound)"]
+    runs[BOUND] = products(x, options.heads)
+    times = bench.interleaved(runs, options.rounds)
     rows = [
         {
             "what": name,
-            "ms": took * 1e3,
-            "x bound": took / bound,
-            "times rheobase's time": took / ours,
+            "ms": times.median(name) * 1e3,
+            "x bound": times.ratio(name, BOUND),
+            "times rheobase's time": times.ratio(name, "rheobase"),
             "same": same.get(name),
         }
-        for name, took in medians.items()
+        for name in runs
     ]
     goals = [
         bench.Goal(
             "attention trained, times SpikingJelly's speed",
-            bench.ratio(medians, "SpikingJelly", "rheobase"),
+            times.ratio("SpikingJelly", "rheobase"),
             2.6,
         )
     ]
-    if "SpikingJelly" in medians:
-        roof = medians["SpikingJelly"] / bound
+    roof = times.ratio("SpikingJelly", BOUND)
+    if roof is not None:
         print(
             f"roofline: were everything but the matrix products free, rheobase would be {roof:.2f} x SpikingJelly"
         )

@@ -2,7 +2,7 @@
 
 A benchmark is a script with `--rounds`, `--out FILE.csv` and `--check`. It measures rows, states goals, and
 hands both to `finish`. Contenders take turns within a round, so that whatever else the machine does meets all
-of them; ratios are of medians in one run. A first round warms up and is not counted.
+of them; times are medians over rounds, ratios medians of the ratios within each round.
 """
 
 import argparse
@@ -72,15 +72,33 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each run over rounds in which they take turns."""
+@dataclass(frozen=True)
+class Times:
+    """Seconds of every run in every round."""
+
+    rounds: dict[str, list[float]]
+
+    def median(self, name: str) -> float:
+        """Median seconds of a run."""
+        return statistics.median(self.rounds[name])
+
+    def ratio(self, name: str, to: str) -> float | None:
+        """Median over rounds of one run's time over another's in the same round; None where one is absent."""
+        if name not in self.rounds or to not in self.rounds:
+            return None
+        pairs = zip(self.rounds[name], self.rounds[to], strict=True)
+        return statistics.median(a / b for a, b in pairs)
+
+
+def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> Times:
+    """Run them in turns, round by round; the first round warms up and is dropped."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 1):
         for name, run in runs.items():
             took = seconds(run)
             if turn:
                 times[name].append(took)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return Times(times)
 
 
 def gemm(size: int = 1536) -> tuple[Callable[[], object], float]:
@@ -88,11 +106,6 @@ def gemm(size: int = 1536) -> tuple[Callable[[], object], float]:
     a, b = torch.randn(2, size, size)
     out = torch.empty_like(a)
     return lambda: torch.mm(a, b, out=out), 2.0 * size**3
-
-
-def ratio(medians: Mapping[str, float], peer: str, ours: str) -> float | None:
-    """How many times faster `ours` is than `peer`; None where the peer is absent."""
-    return medians[peer] / medians[ours] if peer in medians else None
 
 
 def machine() -> str:

@@ -100,25 +100,22 @@ def main() -> None:
     lost = {name: len(recording) - int(run().sum()) for name, run in runs.items()}
     buffers = [(array, array.copy()) for array in (recording.x, recording.y, recording.p)]
     runs["copy (bound)"] = lambda: [np.copyto(target, source) for source, target in buffers]
-    medians = bench.interleaved(runs, options.rounds)
-    ours = medians["rheobase, by time"]
+    times = bench.interleaved(runs, options.rounds)
+    time, count = "rheobase, by time", "rheobase, by count"
     rows = [
         {
             "what": name,
-            "ms": took * 1e3,
-            "million events/s": len(recording) / took / 1e6,
-            "times rheobase's time": took / ours,
+            "ms": times.median(name) * 1e3,
+            "million events/s": len(recording) / times.median(name) / 1e6,
+            "times rheobase's time": times.ratio(name, time),
             "lost": lost.get(name),
         }
-        for name, took in medians.items()
+        for name in runs
     ]
-    time, count = "rheobase, by time", "rheobase, by count"
     goals = [
-        bench.Goal("events to frames, times Tonic's speed", bench.ratio(medians, "Tonic ToFrame", time), 38),
-        bench.Goal("... SpikingJelly's, by time", bench.ratio(medians, "SpikingJelly, by time", time), 2.4),
-        bench.Goal(
-            "... SpikingJelly's, by number", bench.ratio(medians, "SpikingJelly, by number", count), 2.4
-        ),
+        bench.Goal("events to frames, times Tonic's speed", times.ratio("Tonic ToFrame", time), 38),
+        bench.Goal("... SpikingJelly's, by time", times.ratio("SpikingJelly, by time", time), 2.4),
+        bench.Goal("... SpikingJelly's, by number", times.ratio("SpikingJelly, by number", count), 2.4),
         bench.Goal("events lost by rheobase", float(max(lost[time], lost[count])), 0, most=True),
     ]
     bench.finish("binning", rows, goals, options)
