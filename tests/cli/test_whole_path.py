@@ -266,7 +266,7 @@ def test_sweep_command(rheobase, tmp_path):
     assert table.count("\n") == 5
     again = rheobase(*line)
     assert again.code == 0, again.err
-    assert "± " in again.out
+    assert "±" in again.out
     assert (tmp_path / "out" / "sweep.csv").read_text() == table, "nothing was trained again"
     bad = rheobase(*line, "model.width=0.25")
     assert bad.code == 1

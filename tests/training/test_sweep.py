@@ -7,7 +7,7 @@ import yaml
 
 from rheobase.errors import CheckpointError, RecipeError
 from rheobase.training import Cell, cells, load_checkpoint, load_sweep, run_sweep, train
-from rheobase.training.sweep import Sweep, finished
+from rheobase.training.sweep import Orphan, Sweep, finished
 
 
 @pytest.fixture
@@ -131,3 +131,16 @@ def test_ray_is_optional(sweep, tmp_path):
 def test_cells_from_python(sweep):
     found = cells(Sweep(recipe=sweep.parent / "recipe.yaml", seeds=[3]))
     assert [c.name for c in found] == ["run-seed3"]
+
+
+def test_a_worker_that_outlives_its_sweep_ends_with_its_epoch(sweep, tmp_path, monkeypatch):
+    cell = next(c for c in load_sweep(sweep, ["train.epochs=3"]))
+    orphan = Orphan()
+    orphan.parent = -1  # as if the process that started it had been another
+    folder = tmp_path / "out" / cell.name
+    with pytest.raises(SystemExit, match="has ended"):
+        train(cell.recipe, folder, quiet=True, callbacks=[orphan])
+    assert load_checkpoint(folder).epoch == 1
+    (outcome,) = run_sweep([cell], tmp_path / "out", jobs=1)
+    assert outcome.error is None
+    assert outcome.run.epoch == 3

@@ -122,11 +122,15 @@ def _print(rows: list[dict[str, Any]]) -> None:
         for read in (lambda r: r["accuracy"], lambda r: r["accuracy_at"][0]):
             mean, spread = mean_spread([read(r) for r in runs.values()])
             shared = sorted(runs.keys() & base.keys())
-            line.append(f"{percent(mean)} ± {100 * spread:.1f}")
+            line.append(f"{100 * mean:.1f}±{100 * spread:.1f}")
             if arm == first or not shared:
                 line.append("")
                 continue
             d = gain([read(base[s]) for s in shared], [read(runs[s]) for s in shared])
-            line.append(f"{points(d.mean)} ± {100 * d.spread:.1f} ({d.positive}/{d.pairs})")
+            line.append(f"{points(d.mean)}±{100 * d.spread:.1f}")
         lines.append(line)
-    print_table("", ["arm", *keys, "runs", "accuracy", f"to {first}", "1 step", f"to {first}"], lines)
+    print_table(
+        f"test accuracy in %, and gain over {first} in points, paired by seed: mean ± standard deviation",
+        ["arm", *keys, "runs", "accuracy", "gain", "1 step", "gain"],
+        lines,
+    )

@@ -13,10 +13,13 @@ Cells that are finished are not trained again and cells that were killed go on, 
 sweep. joblib shares the cells out over processes of this machine, or over a Ray cluster.
 """
 
+import fcntl
 import itertools
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ from rheobase.config import Config
 from rheobase.datasets import load_dataset
 from rheobase.errors import RecipeError, RheobaseError
 from rheobase.training.arithmetic import settle_recipe
+from rheobase.training.callback import Callback, State
 from rheobase.training.loop import train
 from rheobase.training.recipe import Recipe, load_recipe
 from rheobase.training.recipe_errors import explain
@@ -148,14 +152,33 @@ def finished(folder: Path) -> bool:
 
 def _train_cell(cell: Cell, folder: Path) -> Outcome:
     try:
-        run = (
-            open_run(folder)
-            if finished(folder)
-            else train(cell.recipe, folder, resume=True, quiet=True)
-        )
-        return Outcome(cell, run)
+        with _alone(folder):
+            if finished(folder):
+                return Outcome(cell, open_run(folder))
+            return Outcome(cell, train(cell.recipe, folder, resume=True, quiet=True, callbacks=[Orphan()]))
     except (RheobaseError, OSError) as error:
         return Outcome(cell, Run(folder, cell.recipe), str(error))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process works on the cell: one that outlived a killed sweep ends with its epoch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Orphan(Callback):
+    """Ends a worker after its epoch when the sweep that started it is gone."""
+
+    def __init__(self) -> None:
+        self.parent = os.getppid()
+
+    def epoch_ended(self, state: State) -> None:
+        """Exit if the parent has changed; the checkpoint of this epoch is written."""
+        if os.getppid() != self.parent:
+            sys.exit("the sweep that started this worker has ended")
 
 
 def _on_this_machine(todo: Sequence[Cell], folder: Path, jobs: int | None) -> Iterator[Outcome]:
