@@ -18,6 +18,7 @@ from lightning_fabric.strategies import DDPStrategy
 from rheobase.models import create_model
 from rheobase.objectives import build_objective
 from rheobase.training import ArrayFrames, AugmentConfig, OptimiserConfig, Recipe, TrainConfig, fit
+from rheobase.training.shard import fsdp_strategy
 
 warnings.simplefilter("ignore")
 
@@ -44,15 +45,20 @@ class Gain(torch.nn.Module):
         return 4 * x
 
 
+def to_double(module, inputs):
+    return tuple(x.double() for x in inputs)
+
+
 def run(options, fabric=None):
     torch.manual_seed(0)
     model = create_model(options.get("model", "vgg_small"), num_classes=2, input_size=(8, 8), width=0.25)
     if not options.get("norm", True):
         model = without_norm(model)
+    model.double().features.register_forward_pre_hook(to_double)
     objective = Recipe.model_validate(
         {"data": {"name": "folder"}, "objective": options["objective"]}
     ).objective
-    fabric = fabric or Fabric(accelerator="cpu", devices=1, precision="64-true")
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
     settings = {"epochs": 3, "batch_size": 12, "threads": 1, **options.get("train", {})}
     data = samples(options.get("count", 40))
     history = fit(
@@ -71,12 +77,9 @@ def run(options, fabric=None):
 
 if __name__ == "__main__":
     world = int(os.environ["WORLD_SIZE"])
-    fabric = Fabric(
-        accelerator="cpu",
-        strategy=DDPStrategy(process_group_backend="gloo"),
-        devices=world,
-        precision="64-true",
-    )
+    sharded = len(sys.argv) > 3
+    strategy = fsdp_strategy(world) if sharded else DDPStrategy(process_group_backend="gloo")
+    fabric = Fabric(accelerator="cpu", strategy=strategy, devices=world)
     fabric.launch()
     for name, options in json.loads(sys.argv[2]).items():
         weights, history = run(options, fabric)

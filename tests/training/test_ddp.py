@@ -25,8 +25,8 @@ def torchrun(processes, *arguments):
     return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=300)
 
 
-def together(folder, cases, processes):
-    done = torchrun(processes, Path(__file__).parent / "ddp_worker.py", folder, json.dumps(cases))
+def together(folder, cases, processes, *arguments):
+    done = torchrun(processes, Path(__file__).parent / "ddp_worker.py", folder, json.dumps(cases), *arguments)
     assert done.returncode == 0, done.stderr
     return {name: [torch.load(folder / f"{name}-{rank}.pt") for rank in range(processes)] for name in cases}
 
@@ -64,3 +64,11 @@ def test_a_process_without_a_sample_in_the_last_batch(tmp_path):
     one = run(case)
     for each in together(tmp_path, {"empty": case}, 3)["empty"]:
         same(one, each)
+
+
+def test_shards_equal_one_process(tmp_path):
+    cases = {name: CASES[name] for name in ("stable-spike", "accumulated-recomputed")}
+    for name, found in together(tmp_path, cases, 2, "fsdp").items():
+        one = run(cases[name])
+        for each in found:
+            same(one, each)

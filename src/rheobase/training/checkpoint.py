@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from rheobase.errors import CheckpointError
 from rheobase.files import atomic_write, atomic_write_json
+from rheobase.training.shard import shard_like
 
 FORMAT = 1
 POINTER = "checkpoint.json"
@@ -102,7 +103,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def load_model_tensors(model: nn.Module, tensors: dict[str, Tensor], origin: str = "the checkpoint") -> None:
-    """Copy tensors into a model's parameters and buffers.
+    """Copy tensors into a model's parameters and buffers, which may be shards.
 
     Raises:
         CheckpointError: names are missing or unexpected, or a shape differs; the message lists them.
@@ -120,7 +121,7 @@ def load_model_tensors(model: nn.Module, tensors: dict[str, Tensor], origin: str
                 f"{origin}: tensor {name!r} is {list(tensor.shape)} and the model's {list(own[name].shape)}; "
                 "was it trained with another width, input size or number of classes?"
             )
-    model.load_state_dict(tensors)
+    model.load_state_dict({name: shard_like(tensor, own[name]) for name, tensor in tensors.items()})
 
 
 def _read_pointer(folder: Path) -> dict[str, Any]:

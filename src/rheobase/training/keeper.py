@@ -17,6 +17,7 @@ from rheobase.training.logs import Scalars, read_metrics, tensorboard_writer, wr
 from rheobase.training.processes import first
 from rheobase.training.recipe import Recipe
 from rheobase.training.run import METRICS, write_recipe
+from rheobase.training.shard import load_optimiser, whole
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -39,7 +40,7 @@ class Keeper(Callback):
                 raise CheckpointError(
                     f"the checkpoint of {self.folder} holds no optimiser state to resume from"
                 )
-            state.optimiser.load_state_dict(found.optimiser)
+            load_optimiser(state.optimiser, found.optimiser)
             state.epoch = found.epoch
             state.history = read_metrics(self.folder / METRICS, up_to=found.epoch)
             state.warnings = list(found.notes.get("warnings", []))
@@ -57,7 +58,7 @@ class Keeper(Callback):
             CheckpointError: the folder cannot be written, or a weight is not finite.
             PeerError: the same, in the other processes.
         """
-        weights, optimiser = state.model.state_dict(), state.optimiser.state_dict()
+        weights, optimiser = whole(state.model.state_dict()), whole(state.optimiser.state_dict())
         first(self.fabric, lambda: self._write(state, Checkpoint(state.epoch, weights, optimiser)))
 
     def _write(self, state: State, checkpoint: Checkpoint) -> None:

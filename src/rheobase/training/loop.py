@@ -6,6 +6,7 @@ after training.
 """
 
 import contextlib
+import copy
 import math
 import random
 import time
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from rheobase.datasets import DataSet, load_dataset
-from rheobase.errors import RheobaseError
+from rheobase.errors import RecipeError, RheobaseError
 from rheobase.objectives import CrossEntropy, Objective, build_objective
 from rheobase.training.arithmetic import has_bf16, layout, settle, settle_recipe
 from rheobase.training.callback import Callback, State
@@ -35,6 +36,7 @@ from rheobase.training.recipe import AugmentConfig, OptimiserConfig, Recipe, Tra
 from rheobase.training.recompute import recomputed
 from rheobase.training.rehearse import rehearse
 from rheobase.training.run import RECIPE, Run, build_model, check_folder, write_result
+from rheobase.training.shard import is_sharded, whole
 from rheobase.training.step import Step
 from rheobase.training.sync_norm import synchronised
 
@@ -83,11 +85,18 @@ def fit(
         fabric = fabric or make_fabric(settings)
         check_shares(settings, fabric.world_size)
         rehearse(model, data, objective, head)
-        stack.enter_context(layout(model, bool(settings.channels_last)))
-        stack.enter_context(synchronised(model, fabric.world_size > 1))
-        stack.enter_context(recomputed(model, settings.recompute))
-        wrapped, stepper = fabric.setup(Step(model, objective, head), build_optimiser(model, optimiser))
-        state = State(model, stepper.optimizer, settings.epochs)
+        trained = model
+        if is_sharded(fabric):  # sharding cannot be undone: a copy is trained
+            if head != getattr(model, "forward_head", None):
+                raise RecipeError("FSDP trains a copy of the model, which head=... is no part of; use DDP")
+            trained = copy.deepcopy(model)
+            head = getattr(trained, "forward_head", None)
+        stack.enter_context(layout(trained, settings.channels_last is True and trained is model))
+        stack.enter_context(synchronised(trained, fabric.world_size > 1))
+        stack.enter_context(recomputed(trained, settings.recompute))
+        wrapped = fabric.setup_module(Step(trained, objective, head))
+        stepper: Any = fabric.setup_optimizers(build_optimiser(trained, optimiser))  # of the shards, if any
+        state = State(trained, stepper.optimizer, settings.epochs)
         for callback in callbacks:
             callback.started(state)
         steps = steps_per_epoch(len(data), settings.batch_size)
@@ -115,7 +124,7 @@ def fit(
             stream = prefetched(data, planned, workers=settings.workers, device=fabric.device)
             row: Metrics = {"epoch": state.epoch + 1, "lr": 0.0, "seconds": 0.0}
             totals: dict[str, float] = defaultdict(float)
-            model.train()
+            trained.train()
             for step, parts in enumerate(stream):
                 row["lr"] = optimiser.lr_at(state.epoch + (step + 0.5) / steps, settings.epochs)
                 for group in stepper.param_groups:
@@ -143,7 +152,7 @@ def fit(
                 progress.step(state.epoch + 1, value)
             row |= _means(total(fabric, totals))
             if validation is not None and len(validation):
-                row |= _validate(model, wrapped, validation, settings.batch_size)
+                row |= _validate(trained, wrapped, validation, settings.batch_size)
             row["seconds"] = time.perf_counter() - began
             state.epoch += 1
             state.history.append(row)
@@ -151,6 +160,8 @@ def fit(
             _note_rates(state, progress)
             for callback in callbacks:
                 callback.epoch_ended(state)
+        if trained is not model:
+            model.load_state_dict(whole(trained.state_dict()))
     return state.history
 
 

@@ -11,6 +11,7 @@ import torch.distributed as dist
 
 from rheobase.errors import RecipeError, RheobaseError
 from rheobase.training.recipe import TrainConfig
+from rheobase.training.shard import fsdp_strategy
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -27,7 +28,7 @@ def make_fabric(settings: TrainConfig) -> "Fabric":
     """Lightning Fabric on whatever accelerator there is; under `torchrun` on all processes it started.
 
     Raises:
-        RecipeError: the batch is smaller than processes times micro-batches, or the strategy cannot run here.
+        RecipeError: the batch is smaller than processes times micro-batches.
     """
     from lightning_fabric import Fabric  # takes two seconds to import: only those who train wait
     from lightning_fabric.strategies import DDPStrategy
@@ -37,10 +38,8 @@ def make_fabric(settings: TrainConfig) -> "Fabric":
     check_shares(settings, world)
     precision: Any = "bf16-mixed" if settings.precision == "bf16" else "32-true"
     strategy: Any = "auto"
-    if settings.strategy == "fsdp":
-        from rheobase.training.shard import fsdp_strategy
-
-        strategy = fsdp_strategy(world)
+    if settings.strategy == "fsdp" and world > 1:
+        strategy = fsdp_strategy(world, timeout=PATIENCE)
     elif world > 1:
         strategy = DDPStrategy(timeout=PATIENCE)
     return Fabric(

@@ -97,7 +97,8 @@ class TrainConfig(Config):
     """`auto` is bf16 where the machine multiplies it in hardware, else 32; a run folder keeps which it was."""
 
     channels_last: bool | Literal["auto"] = "auto"
-    """Memory layout of convolutions; `auto` as measured, see `training.arithmetic`."""
+    """Memory layout of convolutions; `auto` as measured, see `training.arithmetic`. Shards
+    (`strategy: fsdp`) are contiguous."""
 
     accumulate: int = Field(default=1, ge=1)
     """Micro-batches of a step, one after another, whose gradients add up to that of the batch. Batch-norm
