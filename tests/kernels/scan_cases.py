@@ -17,6 +17,14 @@ OPTIONS = [
         SURROGATES.items(), (None, 0.0, -0.25), (False, True), (False, True)
     )
 ]
+VARIANTS = [
+    pytest.param({}, id="binary"),
+    pytest.param({"ternary": True}, id="ternary"),
+    pytest.param({"membrane_bits": 2, "membrane_limit": 0.75}, id="2-bit"),
+    pytest.param({"membrane_bits": 4, "membrane_limit": 0.875}, id="4-bit"),
+    pytest.param({"membrane_bits": 8, "membrane_limit": 1.0}, id="8-bit"),
+    pytest.param({"ternary": True, "membrane_bits": 4, "membrane_limit": 1.3}, id="ternary-4-bit"),
+]
 PLAIN = {"surrogate": Sigmoid(), "v_reset": None, "detach_reset": False, "strict": False}
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="the fused scan needs a C compiler")
@@ -28,3 +36,8 @@ def gradients(scan, x, leak, threshold, grad, options):
     given[0] = x.detach().requires_grad_()  # keeps its memory layout
     spikes = scan(*given, **options)
     return spikes.detach(), *torch.autograd.grad(spikes, given, grad)
+
+
+def drive(*shape, seed=0):
+    """Multiples of 1/8, so that with leak 1/2 and threshold 1 many membranes tie with the threshold."""
+    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 8 + 2).round() / 8

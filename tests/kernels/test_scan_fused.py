@@ -156,10 +156,14 @@ def test_empty_batch_and_float64():
 def test_operator_contract(per_channel):
     leak, threshold = (torch.full((3,) * per_channel, value, requires_grad=True) for value in (0.5, 1.0))
     x = drive(4, 2, 3, 5).requires_grad_()
-    torch.library.opcheck(operator.fused_scan, (x, leak, threshold, None, False, False, "sigmoid", 4.0, False, None, 1.0))
+    torch.library.opcheck(
+        operator.fused_scan, (x, leak, threshold, None, False, False, "sigmoid", 4.0, False, None, 1.0)
+    )
     bare = [value.detach() for value in (x, x, leak, threshold)]
     for want in (False, True):
-        torch.library.opcheck(operator.fused_scan_backward, (*bare, 0.0, True, True, "atan", 2.0, True, 4, 1.0, want))
+        torch.library.opcheck(
+            operator.fused_scan_backward, (*bare, 0.0, True, True, "atan", 2.0, True, 4, 1.0, want)
+        )
 
 
 def test_compiles_without_a_graph_break():

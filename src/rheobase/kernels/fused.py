@@ -1,7 +1,6 @@
 """The fused scan on CPU: `scan.c` compiled on first use and called through ctypes."""
 
 import ctypes
-import math
 import warnings
 from functools import cache
 from pathlib import Path
@@ -10,7 +9,8 @@ import torch
 from torch import Tensor
 
 from rheobase.kernels.buffers import empty_strided
-from rheobase.kernels.options import ScanOptions, membrane_grid
+from rheobase.kernels.layout import channel_runs, time_major_dense
+from rheobase.kernels.options import ScanOptions, membrane_grid, surrogate_numbers
 from rheobase.native import CompilerError, compile_shared
 
 SOURCE = Path(__file__).with_name("scan.c")
@@ -30,7 +30,6 @@ FLAGS = (
 THREADED = "-fopenmp"
 DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 GRAIN = 1 << 15  # elements worth one more thread
-RECTANGULAR, TENT, SIGMOID, ATAN = range(4)
 
 
 class _Scan(ctypes.Structure):
@@ -66,33 +65,6 @@ def _compiled() -> Path:
         return compile_shared([SOURCE], FLAGS, "neuron-scan", ["-lm"])
 
 
-def time_major_dense(x: Tensor) -> bool:
-    """Whether x is T slices, one after another in memory, each dense in some order of its axes."""
-    if x.is_contiguous():
-        return True
-    expected = 1
-    inner = sorted(
-        (stride, size) for stride, size in zip(x.stride()[1:], x.shape[1:], strict=True) if size != 1
-    )
-    for stride, size in inner:
-        if stride != expected:
-            return False
-        expected *= size
-    return x.shape[0] == 1 or x.stride(0) == expected
-
-
-@cache
-def _numbers(surrogate: str, shape: float) -> tuple[int, float, float]:
-    """The loop in `scan.c` that computes a surrogate, and its two numbers."""
-    return {
-        "rectangular": (RECTANGULAR, 0.5 * shape, 1.0 / shape),
-        "triangular": (TENT, 1.0 / shape, 1.0 / shape**2),
-        "piecewise_quadratic": (TENT, shape, shape**2),
-        "sigmoid": (SIGMOID, shape, shape / math.log(2.0)),
-        "atan": (ATAN, 0.5 * math.pi * shape, 0.5 * shape),
-    }[surrogate]
-
-
 def _parameter(value: float | Tensor, channels: int) -> Tensor | ctypes.Array[ctypes.c_float]:
     """`value` in float32 memory: one number, or one for each of `channels`."""
     if not isinstance(value, Tensor):
@@ -123,13 +95,13 @@ def _call(
     if grad is not None and grad.stride() != source.stride():
         grad = empty_strided(source.shape, source.stride(), source.dtype).copy_(grad)
     out = empty_strided(source.shape, source.stride(), source.dtype)
-    channels = max(value.numel() if isinstance(value, Tensor) else 1 for value in (leak, threshold))
+    channels, inner = channel_runs(source, leak, threshold)
     leaks, thresholds = _parameter(leak, channels), _parameter(threshold, channels)
     steps, elements = source.shape[0], source.numel()
     threads = max(1, min(torch.get_num_threads(), elements // GRAIN))
     sums = torch.zeros(threads, 2, channels, dtype=torch.float64) if want_sums else None
     levels, step = membrane_grid(options.membrane_bits, options.membrane_limit)
-    loop, a, b = _numbers(options.surrogate, options.shape)
+    loop, a, b = surrogate_numbers(options.surrogate, options.shape)
     scan = _Scan(
         source.data_ptr(),
         None if grad is None else grad.data_ptr(),
@@ -140,7 +112,7 @@ def _call(
         steps,
         elements // steps,
         channels,
-        source.stride(2) if channels > 1 else elements // steps,
+        inner,
         DTYPES[source.dtype],
         options.v_reset is not None,
         options.detach_reset,

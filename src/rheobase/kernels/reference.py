@@ -40,6 +40,19 @@ def check(x: Tensor, value: float | Tensor, name: str) -> None:
         )
 
 
+def check_membrane(bits: int | None, limit: float) -> None:
+    """Refuse a grid that has no level beside 0, or more than float32 can tell apart.
+
+    Raises:
+        RheobaseError: bits outside 2..16, or limit not positive.
+    """
+    if bits is not None and not (2 <= bits <= 16 and limit > 0):
+        raise RheobaseError(
+            f"membrane_bits must be 2..16 and membrane_limit > 0, got {bits} and {limit:g}; "
+            "membrane_bits=8, membrane_limit=1.0 is usual"
+        )
+
+
 def broadcast(value: float | Tensor, x: Tensor) -> float | Tensor:
     """`value` so that it broadcasts against one time step of x: [C] becomes [C, 1, ...]."""
     if not isinstance(value, Tensor):
@@ -83,10 +96,11 @@ def membrane_trace(
     computed in float32.
 
     Raises:
-        RheobaseError: x has no time step, or a parameter's shape fits neither [] nor [C].
+        RheobaseError: x has no time step, a parameter's shape fits neither [] nor [C], or membrane_bits is not 2..16.
     """
     check(x, leak, "leak")
     check(x, threshold, "threshold")
+    check_membrane(membrane_bits, membrane_limit)
     wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     leak, threshold = broadcast(leak, wide), broadcast(threshold, wide)
 
@@ -128,7 +142,7 @@ def scan_reference(
     Shape: x [T, N, C, ...] (or [T, ...] with scalar parameters); the spikes have x's shape and dtype.
 
     Raises:
-        RheobaseError: x has no time step, or a parameter's shape fits neither [] nor [C].
+        RheobaseError: x has no time step, a parameter's shape fits neither [] nor [C], or membrane_bits is not 2..16.
     """
     spikes, _ = membrane_trace(
         x,

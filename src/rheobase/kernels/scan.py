@@ -9,7 +9,7 @@ from torch import Tensor
 from rheobase.errors import RheobaseError, unknown
 from rheobase.kernels import fused, operator
 from rheobase.kernels.options import ScanOptions
-from rheobase.kernels.reference import check, scan_reference
+from rheobase.kernels.reference import check, check_membrane, scan_reference
 from rheobase.kernels.surrogates import SurrogateBase
 
 VARIABLE = "RHEOBASE_KERNEL"
@@ -79,7 +79,7 @@ def neuron_scan(
     numbers, 0-d tensors or [C]; the spikes have x's shape and dtype. Half precisions keep v in float32.
 
     Raises:
-        RheobaseError: x has no time step, a parameter's shape fits neither [] nor [C], or membrane_bits < 2.
+        RheobaseError: x has no time step, a parameter's shape fits neither [] nor [C], or membrane_bits is not 2..16.
     """
     if not fused_runs(x):
         return scan_reference(
@@ -96,6 +96,7 @@ def neuron_scan(
         )
     check(x, leak, "leak")
     check(x, threshold, "threshold")
+    check_membrane(membrane_bits, membrane_limit)
     options = ScanOptions(
         v_reset,
         detach_reset,

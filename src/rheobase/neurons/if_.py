@@ -3,6 +3,8 @@
 h[t] = v[t-1] + x[t]
 s[t] = 1[h[t] >= v_threshold]           (strict: >)
 v[t] = h[t] - v_threshold * s[t]        (v_reset given: h[t] * (1 - s[t]) + v_reset * s[t])
+
+`ternary` and `membrane_bits` add signed spikes and a rounded membrane: `NeuronConfig` has their equations.
 """
 
 from torch import Tensor
@@ -19,6 +21,9 @@ def if_(
     v_reset: float | None = None,
     detach_reset: bool = False,
     strict: bool = False,
+    ternary: bool = False,
+    membrane_bits: int | None = None,
+    membrane_limit: float = 1.0,
     surrogate: Surrogate = Rectangular(),  # noqa: B008 (frozen)
 ) -> Tensor:
     """Spikes of integrate-and-fire neurons that start at v = 0; with soft reset nothing of the input is lost.
@@ -32,7 +37,16 @@ def if_(
     check_input(x)
     check_threshold(v_threshold)
     return neuron_scan(
-        x, 1.0, v_threshold, v_reset=v_reset, detach_reset=detach_reset, strict=strict, surrogate=surrogate
+        x,
+        1.0,
+        v_threshold,
+        v_reset=v_reset,
+        detach_reset=detach_reset,
+        strict=strict,
+        surrogate=surrogate,
+        ternary=ternary,
+        membrane_bits=membrane_bits,
+        membrane_limit=membrane_limit,
     )
 
 

@@ -3,6 +3,8 @@
 h[t] = (1 - 1/tau) * v[t-1] + x[t]      (decay_input: + x[t]/tau)
 s[t] = 1[h[t] >= v_threshold]           (strict: >)
 v[t] = h[t] - v_threshold * s[t]        (v_reset given: h[t] * (1 - s[t]) + v_reset * s[t])
+
+`ternary` and `membrane_bits` add signed spikes and a rounded membrane: `NeuronConfig` has their equations.
 """
 
 from torch import Tensor
@@ -21,6 +23,9 @@ def lif(
     decay_input: bool = False,
     detach_reset: bool = False,
     strict: bool = False,
+    ternary: bool = False,
+    membrane_bits: int | None = None,
+    membrane_limit: float = 1.0,
     surrogate: Surrogate = Rectangular(),  # noqa: B008 (frozen)
 ) -> Tensor:
     """Spikes of leaky integrate-and-fire neurons that start at rest, v = 0.
@@ -44,6 +49,9 @@ def lif(
         detach_reset=detach_reset,
         strict=strict,
         surrogate=surrogate,
+        ternary=ternary,
+        membrane_bits=membrane_bits,
+        membrane_limit=membrane_limit,
     )
 
 

@@ -15,6 +15,9 @@ class ResetOptions(TypedDict):
     v_reset: float | None
     detach_reset: bool
     strict: bool
+    ternary: bool
+    membrane_bits: int | None
+    membrane_limit: float
     surrogate: Surrogate
 
 
@@ -79,6 +82,9 @@ class Neuron(nn.Module):
             "v_reset": c.v_reset,
             "detach_reset": c.detach_reset,
             "strict": c.strict,
+            "ternary": c.ternary,
+            "membrane_bits": c.membrane_bits,
+            "membrane_limit": c.membrane_limit,
             "surrogate": c.surrogate,
         }
 
@@ -92,5 +98,7 @@ class Neuron(nn.Module):
             else f"[{', '.join(map(str, self.v_threshold.shape))}]"
         )
         reset = "soft" if c.v_reset is None else f"{c.v_reset:g}"
-        flags = [name for name in ("decay_input", "detach_reset", "strict") if getattr(c, name)]
+        flags = [name for name in ("decay_input", "detach_reset", "strict", "ternary") if getattr(c, name)]
+        if c.membrane_bits is not None:
+            flags.append(f"membrane_bits={c.membrane_bits}, membrane_limit={c.membrane_limit:g}")
         return ", ".join([*tau, f"v_threshold={threshold}", f"v_reset={reset}", *flags, c.surrogate.name])

@@ -4,6 +4,8 @@
 h[t] = (1 - 1/tau) * v[t-1] + x[t]      (decay_input: + x[t]/tau)
 s[t] = 1[h[t] >= v_threshold]           (strict: >)
 v[t] = h[t] - v_threshold * s[t]        (v_reset given: h[t] * (1 - s[t]) + v_reset * s[t])
+
+`ternary` and `membrane_bits` add signed spikes and a rounded membrane: `NeuronConfig` has their equations.
 """
 
 import math
@@ -26,6 +28,9 @@ def plif(
     decay_input: bool = False,
     detach_reset: bool = False,
     strict: bool = False,
+    ternary: bool = False,
+    membrane_bits: int | None = None,
+    membrane_limit: float = 1.0,
     surrogate: Surrogate = Rectangular(),  # noqa: B008 (frozen)
 ) -> Tensor:
     """Spikes of leaky integrate-and-fire neurons with `1/tau = sigmoid(w)`; the gradient reaches `w`.
@@ -47,6 +52,9 @@ def plif(
         detach_reset=detach_reset,
         strict=strict,
         surrogate=surrogate,
+        ternary=ternary,
+        membrane_bits=membrane_bits,
+        membrane_limit=membrane_limit,
     )
 
 
