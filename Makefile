@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv dev demo test lint clean
+.PHONY: venv dev demo test lint bench clean
 
 venv: .venv/.installed
 dev: .venv/.installed-dev
@@ -28,6 +28,14 @@ lint: dev
 test: lint
 	if git rev-parse --git-dir >/dev/null 2>&1; then $(BIN)/pre-commit run --all-files; fi
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# Every benchmark with its goals; all run, and the failures are named at the end. Minutes each: best on an idle machine.
+BENCHMARKS := neuron_scan binning attention memory train_step
+
+bench: dev
+	@failed=; for name in $(BENCHMARKS); do \
+	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py --check $(BENCH_OPTIONS) || failed="$$failed $$name"; echo; \
+	done; if [ -n "$$failed" ]; then echo "benchmarks that failed or missed a goal:$$failed"; exit 1; fi
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
