@@ -7,10 +7,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scan_cases import OPTIONS, PLAIN, gradients, needs_compiler
+from scan_cases import OPTIONS, PLAIN, VARIANTS, drive, gradients, needs_compiler
+from torch.utils.flop_counter import FlopCounterMode
 
 from rheobase.errors import RheobaseError
-from rheobase.kernels import Atan, Rectangular, Sigmoid, fused, neuron_scan, operator, scan, scan_reference
+from rheobase.kernels import (
+    Atan,
+    Rectangular,
+    Sigmoid,
+    buffers,
+    fused,
+    neuron_scan,
+    operator,
+    scan,
+    scan_reference,
+)
 from rheobase.native import CompilerError, compiler
 
 pytestmark = needs_compiler
@@ -37,16 +48,14 @@ def agree(x, leak, threshold, options, seed=0, close=None):
     return ours
 
 
-def drive(*shape, seed=0):
-    """Multiples of 1/8, so that with leak 1/2 and threshold 1 many membranes tie with the threshold."""
-    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 8 + 2).round() / 8
-
-
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("options", OPTIONS)
-def test_all_options(options):
+def test_all_options(options, variant):
+    options = options | variant
     x = drive(6, 2, 3, 5, 7)
     ours = agree(x, torch.tensor(0.5), torch.tensor(1.0), options)
-    assert 0 < ours[0].mean() < 1
+    values = {-1.0, 0.0, 1.0} if "ternary" in variant else {0.0, 1.0}
+    assert set(ours[0].unique().tolist()) == values
     per_channel = torch.tensor([0.3, 0.5, 1.0]), torch.tensor([1.0, 0.75, 0.4])
     assert all(value.abs().sum() > 0 for value in (*ours, *agree(x, *per_channel, options)))
     agree(x, torch.tensor(0.5), per_channel[1], options)
@@ -71,6 +80,14 @@ def test_roundings_are_those_of_torch(strict):
 def test_block_boundaries(steps, off, blocks):
     for block in {FORWARD, backward_block(steps)} if steps < 1000 else {backward_block(steps)}:
         agree(drive(steps, blocks * block + off), torch.tensor(0.5), torch.tensor(1.0), PLAIN)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_thousand_steps(variant):
+    ours = agree(
+        drive(1000, 1, 3, 5), torch.tensor([0.3, 0.5, 0.9]), torch.tensor([1.0, 0.5, 0.75]), PLAIN | variant
+    )
+    assert ours[0][-100:].abs().sum() > 0
 
 
 def test_channels_that_cross_blocks():
@@ -133,10 +150,34 @@ def test_channels_last_stays_channels_last():
     assert spikes.stride() == grad.stride() == x.stride()
 
 
-def test_bfloat16():
-    x = drive(4, 2, 3, 33).to(torch.bfloat16)
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("size", [33, 1 << 19])  # the larger is written around the cache
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precisions(dtype, size, variant):
+    x = drive(4, 2, 3, size).to(dtype) if size < 100 or not variant else drive(4, 2, 3, 7).to(dtype)
     leak, threshold = torch.tensor([0.3, 0.5, 0.9]), torch.tensor([1.0, 0.5, 0.75])
-    assert agree(x, leak, threshold, PLAIN, close={"rtol": 1e-2, "atol": 1e-6})[0].dtype == torch.bfloat16
+    close = {"rtol": 1e-2, "atol": 2e-3 if dtype == torch.float16 else 1e-6}
+    assert agree(x, leak, threshold, PLAIN | variant, close=close)[0].dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precisions_round_as_torch_does(dtype):
+    """Every finite half is read right, and every gradient is rounded to nearest even."""
+    every = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16).view(dtype)
+    every = every[every.isfinite()]
+    options = PLAIN | {"surrogate": Rectangular(width=1e30), "detach_reset": True}
+    x = every[None].clone().requires_grad_()
+    upstream = torch.full_like(every, 1.0)[None]
+    for scan_ in (neuron_scan, scan_reference):
+        spikes = scan_(x, 0.0, 0.5, **options)
+        assert torch.equal(spikes[0], (every.float() >= 0.5).to(dtype))
+    options["surrogate"] = Rectangular(width=2.0)
+    grads = [
+        torch.autograd.grad(scan_(x, 0.0, 1e-30, **options), x, upstream * every)[0]
+        for scan_ in (neuron_scan, scan_reference)
+    ]
+    assert torch.equal(*grads)
+    assert (grads[0] != 0).sum() > 1000
 
 
 def test_nan_is_not_hidden():
@@ -150,6 +191,59 @@ def test_empty_batch_and_float64():
     assert neuron_scan(torch.zeros(4, 0, 3), torch.ones(3), 1.0, **PLAIN).shape == (4, 0, 3)
     x = drive(4, 5).double()
     assert torch.equal(neuron_scan(x, 0.5, 1.0, **PLAIN), scan_reference(x, 0.5, 1.0, **PLAIN))
+
+
+def test_result_outlives_its_neighbours():
+    """Large results live in memory that is used again: only once nothing refers to it."""
+    x = drive(4, 1 << 17)
+    first = neuron_scan(x, 0.5, 1.0, **PLAIN)
+    part, kept, address = first[2, 5:], first[2, 5:].clone(), first.data_ptr()
+    del first
+    others = [neuron_scan(x + shift, 0.5, 1.0, **PLAIN) for shift in (-3.0, 3.0)]
+    assert torch.equal(part, kept) and all(other.data_ptr() != address for other in others)
+    del part
+    assert neuron_scan(x, 0.5, 1.0, **PLAIN).data_ptr() == address
+    others[0].add_(1.0).resize_(3)
+
+
+def test_idle_memory_is_bounded(monkeypatch):
+    buffers.release()
+    monkeypatch.setattr(buffers, "IDLE", 6 << 20)
+    for size in (1, 2, 3):
+        held = [buffers.empty_strided((size << 19,), (1,), torch.float32) for _ in range(4)]
+        del held
+        assert buffers.idle_bytes() <= 6 << 20
+    buffers.release()
+    assert buffers.idle_bytes() == 0
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_eager_call_and_operator_agree(variant):
+    x, leak = drive(4, 2, 3, 50), torch.tensor([0.3, 0.5, 0.9])
+    grad = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    light = gradients(neuron_scan, x, leak, torch.tensor(1.0), grad, PLAIN | variant)
+    with FlopCounterMode(display=False):  # something that watches calls must see the operator
+        full = gradients(neuron_scan, x, leak, torch.tensor(1.0), grad, PLAIN | variant)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(light, full, strict=True))
+
+
+def test_exports():
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            return neuron_scan(x, 0.5, 1.0, **PLAIN | {"ternary": True, "membrane_bits": 4})
+
+    x = drive(4, 2, 3, 5)
+    program = torch.export.export(Net(), (x,))
+    assert "rheobase.neuron_scan" in str(program.graph)
+    assert torch.equal(program.module()(x), Net()(x))
+
+
+def test_no_second_derivative():
+    x = drive(4, 5).requires_grad_()
+    loss = (neuron_scan(x, 0.5, 1.0, **PLAIN) ** 2).sum()
+    (grad,) = torch.autograd.grad(loss, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

@@ -146,6 +146,35 @@ def test_threshold_is_learned_or_kept() -> None:
     assert "v_threshold=[3]" in repr(fixed)
 
 
+VARIANTS = [
+    {"ternary": True},
+    {"membrane_bits": 2},
+    {"ternary": True, "membrane_bits": 8, "membrane_limit": 1.5},
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+@pytest.mark.parametrize("kind", ["lif", "if", "plif"])
+def test_variants_are_options_of_every_neuron(kind: str, options: dict[str, object]) -> None:
+    x = (drive(6, 4, 3) - 1) * 2
+    config = NeuronConfig.model_validate({"kind": kind, "surrogate": Sigmoid(), **options})
+    neuron = build_neuron(config)
+    inputs = x.clone().requires_grad_()
+    spikes = neuron(inputs)
+    assert bool((spikes < 0).any()) == config.ternary
+    assert not torch.equal(spikes, build_neuron(NeuronConfig(kind=config.kind, surrogate=Sigmoid()))(x))
+    spikes.mean().backward()
+    assert inputs.grad is not None and bool((inputs.grad != 0).all())
+    assert all(p.grad is not None and bool(p.grad != 0) for p in neuron.parameters())
+    assert "ternary" in repr(neuron) or f"membrane_bits={config.membrane_bits}" in repr(neuron)
+
+
+def test_ternary_neurons_are_odd() -> None:
+    x = (drive(6, 4, 3) - 1) * 2
+    config = NeuronConfig(ternary=True, v_reset=0.0, membrane_bits=4)
+    assert torch.equal(LIF(config)(-x), -LIF(config)(x))
+
+
 @pytest.mark.parametrize("call", [LIF(), IF(), PLIF(), lif, if_])
 def test_time_axis_is_required(call) -> None:
     with pytest.raises(DataError, match=r"got a tensor of shape \[7\].*unsqueeze"):
@@ -172,6 +201,8 @@ def test_bad_parameters() -> None:
         ({"kind": "if", "decay_input": True}, "no decay"),
         ({"v_reset": 1.0}, "must lie below"),
         ({"treshold": 1.0}, "Extra inputs"),
+        ({"membrane_bits": 3}, "2, 4 or 8"),
+        ({"membrane_limit": 0.0}, "greater than 0"),
     ]:
         with pytest.raises(ValidationError, match=message):
             NeuronConfig.model_validate(options)
