@@ -9,6 +9,7 @@ import argparse
 import csv
 import os
 import platform
+import random
 import statistics
 import subprocess
 import time
@@ -91,13 +92,20 @@ class Times:
 
 
 def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> Times:
-    """Run them in turns, round by round; the first round warms up and is dropped."""
+    """Run them in turns, round by round, in another order each time; the first round warms up and is dropped.
+
+    Before each run the process rests for a moment: on a busy machine, a short run would otherwise pay for the
+    time slice that a long one before it used up.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
+    order, shuffler = list(runs), random.Random(0)
     for turn in range(rounds + 1):
-        for name, run in runs.items():
-            took = seconds(run)
+        for name in order:
+            time.sleep(0.01)
+            took = seconds(runs[name])
             if turn:
                 times[name].append(took)
+        shuffler.shuffle(order)
     return Times(times)
 
 

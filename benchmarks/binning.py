@@ -7,6 +7,8 @@ over pixels, polarities and time. `lost` are events that are in no frame. The bo
 bytes that must be read.
 """
 
+import os
+
 import bench
 import numpy as np
 import torch
@@ -21,15 +23,15 @@ def draw(events: int, side: int) -> Recording:
     return Recording(x, y, np.sort(rng.integers(10**6, size=events)), p, width=side, height=side)
 
 
-def plain_numpy(recording: Recording, T: int):
-    """Bin by time with `np.bincount` for each frame, the reference that rheobase falls back to."""
+def without_c(recording: Recording, T: int):
+    """What rheobase falls back to where there is no compiler: `np.bincount` for each frame."""
 
     def run() -> NDArray[np.int32]:
-        t = recording.t
-        edges = np.searchsorted(t, [t[0] - (-b * (t[-1] + 1 - t[0]) // T) for b in range(T + 1)])
-        frames = np.zeros((T, 2, recording.height, recording.width), np.int32)
-        assert bin_native._numpy(recording, edges, frames)
-        return frames
+        os.environ[bin_native.VARIABLE] = "numpy"
+        try:
+            return bin_by_time(recording, T)
+        finally:
+            del os.environ[bin_native.VARIABLE]
 
     return run
 
@@ -89,7 +91,7 @@ def main() -> None:
         {
             "rheobase, by time": lambda: lambda: bin_by_time(recording, T),
             "rheobase, by count": lambda: lambda: bin_by_count(recording, T),
-            "rheobase without C": lambda: plain_numpy(recording, T),
+            "rheobase without C": lambda: without_c(recording, T),
             "NumPy add.at": lambda: add_at(recording, T),
             "plain torch": lambda: plain_torch(recording, T),
             "Tonic ToFrame": lambda: tonic(recording, T),
