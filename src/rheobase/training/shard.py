@@ -43,10 +43,13 @@ def whole(state: Any) -> Any:
 
 
 def shard_like(tensor: Tensor, own: Tensor) -> Tensor:
-    """The shard of a whole tensor that stands where `own` stands; the tensor itself where `own` is whole."""
+    """The shard of a whole tensor that stands where `own` stands; the tensor itself where `own` is whole.
+
+    Every process has the whole tensor, so nothing is sent.
+    """
     if not isinstance(own, DTensor):
         return tensor
-    return distribute_tensor(tensor.to(own.device), own.device_mesh, own.placements)
+    return distribute_tensor(tensor.to(own.device), own.device_mesh, own.placements, src_data_rank=None)
 
 
 def load_optimiser(optimiser: Optimizer, state: dict[str, Any]) -> None:
