@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from rheobase.compression.accounting import stored_bits
 from rheobase.compression.chain import forward_chain
 from rheobase.compression.lattice import (
     EXACT,
@@ -36,10 +37,12 @@ from rheobase.compression.lattice import (
     LatticeSumPool,
 )
 from rheobase.compression.quantise import latent_weight, quantisers
+from rheobase.compression.quantisers import Quantiser
 from rheobase.errors import LatticeError
 from rheobase.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear
 from rheobase.models import SpikingModel
 from rheobase.neurons import Neuron
+from rheobase.program.weight import BITS
 
 MAX_FRACTION = 8
 INPUT_MAX = 255  # event counts arrive as uint8
@@ -52,7 +55,7 @@ class _Pending:
     name: str
     layer: nn.Conv2d | nn.Linear
     values: Tensor
-    bits: int
+    quantiser: Quantiser
     unit: Tensor
     offset: Tensor
 
@@ -83,9 +86,7 @@ def harden(model: SpikingModel) -> Hardened:
                 raise LatticeError(
                     f"layer {name!r} has float weights: call quantise_ with edge_bits=8 before harden"
                 )
-            builder.weighted(
-                name, layer, *scales[name].integers(latent_weight(layer)), scales[name].config.bits
-            )
+            builder.weighted(name, layer, *scales[name].integers(latent_weight(layer)), scales[name])
         elif isinstance(layer, BatchNorm2d):
             builder.batch_norm(name, layer)
         elif isinstance(layer, Neuron):
@@ -133,7 +134,7 @@ class _Builder:
         self.map = input_size
 
     def weighted(
-        self, name: str, layer: nn.Conv2d | nn.Linear, values: Tensor, unit: Tensor, bits: int
+        self, name: str, layer: nn.Conv2d | nn.Linear, values: Tensor, unit: Tensor, quantiser: Quantiser
     ) -> None:
         self._expect_nothing_pending(name)
         if isinstance(layer, nn.Conv2d):
@@ -144,7 +145,7 @@ class _Builder:
                 )
         rows = unit.flatten().double().expand(values.shape[0])
         bias = torch.zeros(values.shape[0]) if layer.bias is None else layer.bias
-        self.pending = _Pending(name, layer, values.clone(), bits, rows * self.input_unit, bias.double())
+        self.pending = _Pending(name, layer, values.clone(), quantiser, rows * self.input_unit, bias.double())
 
     def batch_norm(self, name: str, layer: nn.BatchNorm2d) -> None:
         p = self.pending
@@ -162,6 +163,7 @@ class _Builder:
     def neuron(self, name: str, layer: Neuron) -> None:
         if (p := self.pending) is None:
             raise LatticeError(f"neuron {name!r} must follow a convolution or linear layer to be hardened")
+        _plain_neuron(name, layer)
         leak_shift = _leak_shift(name, layer)
         gain = float(layer.gain())
         unit, offset = p.unit * gain, p.offset * gain
@@ -219,7 +221,7 @@ class _Builder:
     def _emit_weighted(self, shift: int) -> None:
         p = self.pending
         assert p is not None
-        weight = IntegerWeight(p.values.float(), p.bits, 2, -(2**p.bits - 1))
+        weight = _stored(p.name, p.values.float(), p.quantiser)
         if isinstance(p.layer, nn.Conv2d):
             (ph, pw), stride = _padding(p.layer), p.layer.stride
             self.chain.append((p.name, LatticeConv2d(weight, (stride[0], stride[1]), (ph, pw), shift)))
@@ -232,6 +234,26 @@ class _Builder:
             raise LatticeError(
                 f"layer {name!r} takes the output of {self.pending.name!r}: a neuron must stand between them"
             )
+
+
+def _stored(name: str, values: Tensor, quantiser: Quantiser) -> IntegerWeight:
+    """Integer weights on the quantiser's own codes, on their mirror image, or on signed codes of the next width.
+
+    The last two are for rows whose sign a negative batch-norm gain has turned, where -n has no +n beside it (LSQ).
+    """
+    bits, step = stored_bits(quantiser.config.bits), quantiser.step
+    top = step * (quantiser.levels - 1)
+    offsets = (quantiser.offset, -quantiser.offset - top)
+    lattices = [(bits, step, offset) for offset in offsets]
+    lattices += [(width, step, -step * 2 ** (width - 1)) for width in BITS if width >= bits and step == 1]
+    low, high = float(values.min()), float(values.max())
+    for width, step, offset in lattices:
+        if offset <= low and high <= offset + step * (2**width - 1):
+            return IntegerWeight(values, width, step, offset)
+    raise LatticeError(
+        f"layer {name!r}: batch-norm turns the sign of some channels and not of others, and its weights {low:g}..{high:g} "
+        "then need 9 bits: quantise it with symmetric levels (LSQConfig(symmetric=True)), or with fewer bits"
+    )
 
 
 def _padding(layer: nn.Conv2d) -> tuple[int, int]:
@@ -252,6 +274,19 @@ def _map_after(layer: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
         kernel = _plain_pool("", layer)
         return size[0] // kernel[0], size[1] // kernel[1]
     return (1, 1) if isinstance(layer, GlobalAvgPool2d) else size
+
+
+def _plain_neuron(name: str, layer: Neuron) -> None:
+    """Refuse what the program's neuron does not compute."""
+    if layer.config.ternary:
+        raise LatticeError(
+            f"neuron {name!r} fires -1 too (ternary), and the program's events are not negative: train with ternary=False"
+        )
+    if layer.config.membrane_bits is not None:
+        raise LatticeError(
+            f"neuron {name!r} rounds its membrane to {layer.config.membrane_bits} bits in units of the membrane, while a "
+            "program's membrane counts in units of the weights: leave out membrane_bits; the program keeps 16 bits"
+        )
 
 
 def _leak_shift(name: str, layer: Neuron) -> int | None:

@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from rheobase.compression.rescaw import ReScaW, ReScaWConfig, code_usage
+from rheobase.compression.quantisers import (
+    Libra,
+    Quantiser,
+    QuantiserBase,
+    QuantiserConfig,
+    ReScaWConfig,
+    build_quantiser,
+)
+from rheobase.compression.quantisers.base import Bits
 from rheobase.config import Config
 from rheobase.errors import LatticeError, unknown
 
@@ -15,28 +22,35 @@ from rheobase.errors import LatticeError, unknown
 class QuantConfig(Config):
     """How a whole network is quantised.
 
-    `weights` goes to every convolution and linear layer but the first and the last, which take `edge_bits` with a max-abs
-    scale (the last one per tensor, so that the integer logits of all classes share one unit). The paper leaves those two in
-    float32: `edge_bits=None` does that, for training studies only, since no integer program can come of it.
+    `weights` goes to every convolution and linear layer but the first and the last. Those two take `edges`, or where that is
+    None, ReScaW of `edge_bits` with a max-abs scale. The last one is quantised per tensor whatever is asked for, so that the
+    integer logits of all classes share one unit. QP-SNN leaves the two in float32: `edge_bits=None` does that, for training
+    studies only, since no integer program can come of it.
+
+    `overrides` maps name patterns (`"features.conv3"`, `"*conv?"`) to the quantiser of the layers they match, None for float;
+    the last match counts.
     """
 
-    weights: ReScaWConfig = ReScaWConfig()
-    edge_bits: Literal[1, 2, 4, 8] | None = 8
+    weights: QuantiserConfig = ReScaWConfig()
+    edge_bits: Bits | None = 8
+    edges: QuantiserConfig | None = None
+    overrides: dict[str, QuantiserConfig | None] = {}
 
 
-def weighted_layers(model: nn.Module) -> dict[str, nn.Module]:
+def weighted_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
     """Convolutions and linear layers by name, in the order in which they were registered."""
     return {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
 
 
 def quantise_(
-    model: nn.Module, config: QuantConfig | None = None, overrides: Mapping[str, ReScaWConfig] | None = None
+    model: nn.Module,
+    config: QuantConfig | None = None,
+    overrides: Mapping[str, QuantiserBase | None] | None = None,
 ) -> nn.Module:
     """Quantise the weights of `model` in place by torch parametrisations; returns the model.
 
     The float weights stay as the parameters that are trained; `layer.weight` is their quantised value. Any module made of
-    `nn.Conv2d` and `nn.Linear` will do, whatever library its neurons come from. `overrides` maps name patterns
-    (`"features.3.*"`) to the configuration of the layers they match; the last match counts.
+    `nn.Conv2d` and `nn.Linear` will do, whatever library its neurons come from. `overrides` come after those of `config`.
 
     Raises:
         LatticeError: the model has no such layer, is quantised already, or a pattern matches nothing.
@@ -49,24 +63,37 @@ def quantise_(
         raise LatticeError(
             "this model is quantised already; build it anew from its float checkpoint to quantise otherwise"
         )
-    chosen = _choose(list(layers), config, overrides or {})
-    for name, layer in layers.items():
-        if (choice := chosen[name]) is not None:
-            parametrize.register_parametrization(layer, "weight", ReScaW(choice))
+    for name, choice in choose(list(layers), config, overrides).items():
+        if choice is not None:
+            attach(layers[name], choice)
     return model
 
 
-def _choose(
-    names: list[str], config: QuantConfig, overrides: Mapping[str, ReScaWConfig]
-) -> dict[str, ReScaWConfig | None]:
-    chosen: dict[str, ReScaWConfig | None] = {name: config.weights for name in names}
-    for name in (names[0], names[-1]):
-        chosen[name] = (
-            None
-            if config.edge_bits is None
-            else ReScaWConfig(bits=config.edge_bits, gamma_mode="max", per_channel=name != names[-1])
-        )
-    for pattern, choice in overrides.items():
+def attach(layer: nn.Conv2d | nn.Linear, config: QuantiserBase) -> Quantiser:
+    """Quantise the weight of one layer."""
+    quantiser = build_quantiser(config)
+    quantiser.start(layer.weight)
+    quantiser.to(layer.weight.device)
+    parametrize.register_parametrization(layer, "weight", quantiser)
+    return quantiser
+
+
+def choose(
+    names: list[str], config: QuantConfig, overrides: Mapping[str, QuantiserBase | None] | None = None
+) -> dict[str, QuantiserBase | None]:
+    """The quantiser of each layer, None for float, given the names of all layers in order.
+
+    Raises:
+        LatticeError: a pattern matches nothing.
+    """
+    chosen: dict[str, QuantiserBase | None] = dict.fromkeys(names, config.weights)
+    edges: QuantiserBase | None = config.edges
+    if edges is None and config.edge_bits is not None:
+        edges = ReScaWConfig(bits=config.edge_bits, gamma_mode="max")
+    chosen.update(dict.fromkeys((names[0], names[-1]), edges))
+    if edges is not None:
+        chosen[names[-1]] = edges.model_copy(update={"per_channel": False})
+    for pattern, choice in [*config.overrides.items(), *(overrides or {}).items()]:
         matched = [name for name in names if fnmatchcase(name, pattern)]
         if not matched:
             raise LatticeError(unknown("layer pattern", pattern, names))
@@ -74,23 +101,26 @@ def _choose(
     return chosen
 
 
-def quantisers(model: nn.Module) -> dict[str, ReScaW]:
+def quantisers(model: nn.Module) -> dict[str, Quantiser]:
     """The quantiser of each quantised layer, by layer name."""
-    found: dict[str, ReScaW] = {}
+    found: dict[str, Quantiser] = {}
     for name, layer in weighted_layers(model).items():
         if parametrize.is_parametrized(layer, "weight"):
             quantiser = layer.parametrizations["weight"][0]  # type: ignore[index]
-            assert isinstance(quantiser, ReScaW)
-            found[name] = quantiser
+            if isinstance(quantiser, Quantiser):
+                found[name] = quantiser
     return found
 
 
-def latent_weight(layer: nn.Module) -> nn.Parameter:
-    """The float weight behind a quantised layer."""
-    return layer.parametrizations["weight"].original  # type: ignore[index, union-attr]
+def latent_weight(layer: nn.Module) -> Tensor:
+    """The float weight behind a layer: what is trained, and what is quantised."""
+    if parametrize.is_parametrized(layer, "weight"):
+        return layer.parametrizations["weight"].original  # type: ignore[index, union-attr, return-value]
+    return layer.weight
 
 
-def code_usages(model: nn.Module) -> dict[str, float]:
-    """Share of levels used by each quantised layer (see `code_usage`)."""
-    layers = weighted_layers(model)
-    return {name: code_usage(q, latent_weight(layers[name])) for name, q in quantisers(model).items()}
+def set_progress(model: nn.Module, done: float) -> None:
+    """Tell every quantiser with a schedule (Libra's error decay) that the share `done`, 0 to 1, of the training is over."""
+    for quantiser in quantisers(model).values():
+        if isinstance(quantiser, Libra):
+            quantiser.set_progress(done)

@@ -6,16 +6,29 @@ Written to `compressed/` in the run folder: `checkpoint.json` and its tensors (t
 (configuration and figures), `program.safetensors`.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from rheobase.compression import Hardened, QuantConfig, ReScaWConfig, code_usages, harden, quantise_
+from rheobase.compression import (
+    Hardened,
+    QuantConfig,
+    account,
+    code_usages,
+    harden,
+    quantise_,
+    quantiser_config,
+    search_bits,
+    set_progress,
+)
+from rheobase.compression.quantisers import widths
 from rheobase.datasets import DataSet
 from rheobase.files import atomic_write_json
 from rheobase.models import SpikingModel
 from rheobase.objectives import build_objective
 from rheobase.program import Program, save
 from rheobase.program.lower import lower
+from rheobase.training.callback import Callback, State
 from rheobase.training.checkpoint import Checkpoint, save_checkpoint
 from rheobase.training.evaluation import Evaluation, evaluate
 from rheobase.training.loop import fit
@@ -35,24 +48,58 @@ class Compressed:
     hardened_evaluation: Evaluation
 
 
+class Schedule(Callback):
+    """Tells quantisers with a schedule (Libra's error decay) before every epoch how much of the training is over.
+
+    Fine-tuning uses it; so should any other `fit` of a model with such quantisers.
+    """
+
+    def started(self, state: State) -> None:
+        """Before the first epoch, or the first after resuming."""
+        set_progress(state.model, state.epoch / state.epochs)
+
+    def epoch_ended(self, state: State) -> None:
+        """Before the next epoch."""
+        set_progress(state.model, state.epoch / state.epochs)
+
+
 def quant_config(config: CompressConfig) -> QuantConfig:
-    """The quantiser configuration that a recipe's `compress` section stands for."""
-    weights = ReScaWConfig(bits=config.bits, gamma_mode=config.gamma_mode, ste=config.ste)
-    return QuantConfig(weights=weights, edge_bits=config.edge_bits)
+    """The quantiser configuration that a recipe's `compress` section stands for.
+
+    Raises:
+        RecipeError: the quantiser does not have this many bits, or no scale per channel.
+    """
+    options: dict[str, Any] = {"bits": config.bits}
+    if config.quantiser == "rescaw":
+        options |= {"gamma_mode": config.gamma_mode, "ste": config.ste}
+    if config.per_channel is not None:
+        options["per_channel"] = config.per_channel
+    return QuantConfig.model_validate(
+        {
+            "weights": quantiser_config(config.quantiser, **options),
+            "edge_bits": config.edge_bits,
+            "overrides": config.overrides,
+        }
+    )
 
 
 def compress(run: Run, config: CompressConfig | None = None, *, quiet: bool | None = None) -> Compressed:
     """Quantise a trained run, fine-tune with its own objective, harden, lower, and measure on the test set.
 
-    `config` defaults to the recipe's `compress` section. The run's float checkpoint is not touched.
+    `config` defaults to the recipe's `compress` section. The run's float checkpoint is not touched. With
+    `budget_bytes` the widths are searched for first, on the validation part; the configuration that is kept names
+    them as overrides.
 
     Raises:
         LatticeError: the model has a layer the lattice does not hold; the message names it.
+        RecipeError: the quantiser does not have this many bits, or nothing fits the budget.
     """
     recipe = run.recipe
     config = config or recipe.compress
     data = run.dataset()
     model = run.model()
+    if config.budget_bytes is not None:
+        config = search(model, data, config)
     quantise_(model, quant_config(config))
     fine_tune(model, data, recipe, config, quiet=quiet)
     hardened = harden(model)
@@ -74,6 +121,21 @@ def compress(run: Run, config: CompressConfig | None = None, *, quiet: bool | No
     return result
 
 
+def search(model: SpikingModel, data: DataSet, config: CompressConfig) -> CompressConfig:
+    """The configuration with the widths that `search_bits` finds within its budget as overrides.
+
+    Raises:
+        RecipeError: nothing fits the budget.
+    """
+    assert config.budget_bytes is not None
+    widest = max(widths(quantiser_config(config.quantiser)))
+    policy = quant_config(config.model_copy(update={"bits": widest}))
+    found = search_bits(model, data, config.budget_bytes, config=policy)
+    return config.model_copy(
+        update={"bits": widest, "overrides": {**found.overrides, **config.overrides}, "budget_bytes": None}
+    )
+
+
 def fine_tune(
     model: SpikingModel, data: DataSet, recipe: Recipe, config: CompressConfig, *, quiet: bool | None = None
 ) -> None:
@@ -87,6 +149,7 @@ def fine_tune(
         optimiser=OptimiserConfig(name="sgd", lr=config.lr, weight_decay=recipe.optimiser.weight_decay),
         train=recipe.train.model_copy(update={"epochs": config.epochs, "seed": recipe.train.seed + 1}),
         augment=recipe.augment,
+        callbacks=[Schedule()],
         quiet=quiet,
     )
 
@@ -106,6 +169,7 @@ def _write(folder: Path, result: Compressed) -> None:
         {
             "config": result.config.model_dump(mode="json"),
             "code_usage": code_usages(result.model),
+            "bytes": asdict(account(result.program)),
             "quantised": result.quantised_evaluation.to_json(),
             "hardened": result.hardened_evaluation.to_json(),
             "program_digest": result.program.digest(),

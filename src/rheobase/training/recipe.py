@@ -18,7 +18,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 
-from rheobase.compression.rescaw import STE, GammaMode
+from rheobase.compression.quantisers import QuantiserConfig
+from rheobase.compression.quantisers.base import Bits
+from rheobase.compression.quantisers.rescaw import STE, GammaMode
 from rheobase.config import Config
 from rheobase.datasets import DataConfig
 from rheobase.errors import RecipeError
@@ -30,6 +32,10 @@ from rheobase.training.recipe_errors import explain
 # YAML reads `precision: 32` as a number; both spellings mean the same.
 Precision = Annotated[
     Literal["auto", "32", "bf16"], BeforeValidator(lambda value: str(value) if value == 32 else value)
+]
+
+QuantiserName = Literal[
+    "rescaw", "uniform", "max_abs", "libra", "irnet", "lsq", "dorefa", "bwn", "ternary", "mint"
 ]
 
 
@@ -132,13 +138,23 @@ class AugmentConfig(Config):
 class CompressConfig(Config):
     """Fewer bits after training: quantise the model, fine-tune it for `epochs` at `lr`, harden it.
 
-    `bits` goes to all weighted layers but the first and the last, which take `edge_bits`.
+    `bits` goes to all weighted layers but the first and the last, which take `edge_bits`; each method allows its
+    own widths. `gamma_mode` and `ste` are read by `rescaw` alone. `overrides` maps name patterns to the quantiser
+    of the layers they match (`"*conv3": {name: lsq, bits: 8}`).
     """
 
-    bits: Literal[1, 2, 4, 8] = 4
-    edge_bits: Literal[1, 2, 4, 8] | None = 8
+    quantiser: QuantiserName = "rescaw"
+    bits: Bits = 4
+    per_channel: bool | None = None
+    """Whether each output channel has a scale of its own; None as in the method's paper."""
+
+    edge_bits: Bits | None = 8
     gamma_mode: GammaMode = "l1"
     ste: STE = "clip"
+    overrides: dict[str, QuantiserConfig | None] = {}
+    budget_bytes: int | None = Field(default=None, ge=1)
+    """Of all packed weights: the width of each inner layer is then searched for, and `bits` is not read."""
+
     epochs: int = Field(default=5, ge=0)
     lr: float = Field(default=0.01, gt=0)
 
