@@ -6,7 +6,7 @@
 
 from rheobase.compression.accounting import Bytes, account, published_bytes, weight_bytes
 from rheobase.compression.code_usage import code_counts, code_entropy, code_usage, code_usages
-from rheobase.compression.harden import harden
+from rheobase.compression.hardening import harden
 from rheobase.compression.lattice import Hardened
 from rheobase.compression.quantise import QuantConfig, quantise_, quantisers, set_progress
 from rheobase.compression.quantisers import (

@@ -115,8 +115,9 @@ def quantisers(model: nn.Module) -> dict[str, Quantiser]:
 def latent_weight(layer: nn.Module) -> Tensor:
     """The float weight behind a layer: what is trained, and what is quantised."""
     if parametrize.is_parametrized(layer, "weight"):
-        return layer.parametrizations["weight"].original  # type: ignore[index, union-attr, return-value]
-    return layer.weight
+        layer = layer.parametrizations["weight"]  # type: ignore[index, assignment]
+        return layer.get_parameter("original")
+    return layer.get_parameter("weight")
 
 
 def set_progress(model: nn.Module, done: float) -> None:

@@ -18,22 +18,34 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from rheobase.compression.accounting import layer_bytes
 from rheobase.compression.quantise import QuantConfig, attach, choose, quantisers, weighted_layers
 from rheobase.compression.quantisers import QuantiserBase, widths
+from rheobase.datasets import DataSet
 from rheobase.errors import LatticeError, RecipeError
 
-if TYPE_CHECKING:
-    from rheobase.datasets import DataSet
-    from rheobase.training.loader import Samples
+
+class Samples(Protocol):
+    """Frames uint8 `[N, T, C, H, W]` with their labels int64 `[N]`: a `FrameSet`, or anything like one."""
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """Counts of events."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class of each row of `frames`."""
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class BitSearch:
 
 def search_bits(
     model: nn.Module,
-    data: "DataSet | Samples",
+    data: DataSet | Samples,
     budget_bytes: int,
     *,
     config: QuantConfig | None = None,
@@ -73,12 +85,11 @@ def search_bits(
         RecipeError: no choice of widths is within the budget (the message says what the smallest takes), or the quantiser
             of `config` has none of them.
     """
-    from rheobase.training.evaluation import measure  # training leans on this room
-
     config = config or QuantConfig()
     if quantisers(model):
         raise LatticeError("search_bits starts from a float model, and this one is quantised already")
-    part = _few(data, samples)
+    part = (data.validation if len(data.validation) else data.train) if isinstance(data, DataSet) else data
+    batches = list(_batches(part, samples, batch_size, model))
     model = copy.deepcopy(model)
     layers = weighted_layers(model)
     policy = choose(list(layers), config)
@@ -97,8 +108,9 @@ def search_bits(
     options = {bits: config.weights.model_copy(update={"bits": bits}) for bits in allowed}
 
     def loss() -> float:
-        with _fresh_statistics(model, part, batch_size):
-            return measure(model, part, batch_size=batch_size).loss()
+        with _fresh_statistics(model, batches), torch.no_grad():
+            total = sum(float(F.cross_entropy(model(x).mean(0), y, reduction="sum")) for x, y in batches)
+        return total / sum(len(y) for _, y in batches)
 
     before = loss()
     rise: dict[str, dict[int, float]] = {}
@@ -155,15 +167,12 @@ def knapsack(
 
 
 @contextmanager
-def _fresh_statistics(model: nn.Module, data: "Samples", batch_size: int) -> Iterator[None]:
-    """Batch-norm statistics averaged over `data` inside the block, what they were after it."""
-    from rheobase.training.loader import batches
-
+def _fresh_statistics(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    """Evaluation mode with batch-norm statistics averaged over the batches; what they were after the block."""
     norms = [
         m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats
     ]
     kept = [({k: v.clone() for k, v in m.named_buffers()}, m.momentum, m.training) for m in norms]
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     was_training = model.training
     model.eval()
     for norm in norms:
@@ -173,7 +182,7 @@ def _fresh_statistics(model: nn.Module, data: "Samples", batch_size: int) -> Ite
     try:
         if norms:
             with torch.no_grad():
-                for frames, _ in batches(data, batch_size, device=device):
+                for frames, _ in batches:
                     model(frames)
         for norm in norms:
             norm.eval()
@@ -186,10 +195,10 @@ def _fresh_statistics(model: nn.Module, data: "Samples", batch_size: int) -> Ite
         model.train(was_training)
 
 
-def _few(data: "DataSet | Samples", samples: int) -> "Samples":
-    from rheobase.datasets import DataSet
-    from rheobase.training.loader import ArrayFrames
-
-    if isinstance(data, DataSet):
-        data = data.validation if len(data.validation) else data.train
-    return data if len(data) <= samples else ArrayFrames(data.frames[:samples], data.labels[:samples])
+def _batches(data: Samples, samples: int, size: int, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs float32 `[T, n, C, H, W]` and labels `[n]`, where the model is."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    for start in range(0, min(samples, len(data)), size):
+        rows = slice(start, min(start + size, samples))
+        frames = torch.from_numpy(data.frames[rows]).to(device).float().transpose(0, 1)
+        yield frames, torch.from_numpy(data.labels[rows]).to(device)
