@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from rheobase.errors import RecipeError
 from rheobase.training import dump_recipe, load_checkpoint, open_run, parse_recipe, train
 
 # A process that trains `argv[1]` into `argv[2]`; rank 1 fails after epoch 1, as `argv[3]` says.
@@ -61,10 +62,17 @@ def test_one_folder_written_by_one_process(recipe, tmp_path):
     assert "process 0 stopped: " in refused.stderr
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_resumed_after_the_first_epoch(recipe, tmp_path, strategy):
+def test_fsdp_without_cuda(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    sharded = parse_recipe(recipe.model_dump(), ["train.strategy=fsdp"])
+    with pytest.raises(RecipeError, match=r"fsdp needs CUDA.*train\.strategy=ddp"):
+        train(sharded, tmp_path / "run", quiet=True)
+
+
+def test_resumed_after_the_first_epoch(recipe, tmp_path):
     """Killed between epochs, resumed by two processes: the numbers of two processes uninterrupted."""
-    longer = parse_recipe(recipe.model_dump(), ["train.epochs=2", f"train.strategy={strategy}"])
+    longer = parse_recipe(recipe.model_dump(), ["train.epochs=2"])
     (tmp_path / "r.yaml").write_text(dump_recipe(longer))
     victim = tmp_path / "victim.py"
     victim.write_text(VICTIM)

@@ -28,7 +28,7 @@ def make_fabric(settings: TrainConfig) -> "Fabric":
     """Lightning Fabric on whatever accelerator there is; under `torchrun` on all processes it started.
 
     Raises:
-        RecipeError: the batch is smaller than processes times micro-batches.
+        RecipeError: the batch is smaller than processes times micro-batches, or FSDP is asked for without CUDA.
     """
     from lightning_fabric import Fabric  # takes two seconds to import: only those who train wait
     from lightning_fabric.strategies import DDPStrategy
@@ -39,6 +39,11 @@ def make_fabric(settings: TrainConfig) -> "Fabric":
     precision: Any = "bf16-mixed" if settings.precision == "bf16" else "32-true"
     strategy: Any = "auto"
     if settings.strategy == "fsdp" and world > 1:
+        if not torch.cuda.is_available():
+            raise RecipeError(
+                "train.strategy=fsdp needs CUDA: on processors (gloo) its exchanges and those of batch-norm are "
+                "now and then mixed up; use train.strategy=ddp"
+            )
         strategy = fsdp_strategy(world, timeout=PATIENCE)
     elif world > 1:
         strategy = DDPStrategy(timeout=PATIENCE)

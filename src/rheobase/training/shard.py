@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def fsdp_strategy(world_size: int, **options: Any) -> Any:
-    """Fabric's strategy that shards over all processes; runs on gloo and NCCL."""
+    """Fabric's strategy that shards over all processes; on gloo its collectives fail now and then."""
     from lightning_fabric.strategies import ModelParallelStrategy
 
     shard: Any = _shard
