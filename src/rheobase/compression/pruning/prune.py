@@ -1,0 +1,148 @@
+"""`prune_`: rank the channels of a model, and cut out the lowest, in place."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rheobase.compression.pruning.choose import choose
+from rheobase.compression.pruning.config import PruneConfig
+from rheobase.compression.pruning.errors import PruneError
+from rheobase.compression.pruning.groups import cuts, find_groups
+from rheobase.compression.pruning.plan import GroupPlan, PrunePlan, apply_plan
+from rheobase.compression.pruning.scores import rank
+from rheobase.compression.pruning.scores.base import Subject
+from rheobase.compression.pruning.states import reset_states
+from rheobase.compression.pruning.trace import Run, call, trace
+from rheobase.errors import RecipeError, RheobaseError
+
+FineTune = Callable[[nn.Module, PrunePlan, int], Any]
+
+
+def plan_pruning(
+    model: nn.Module,
+    config: PruneConfig,
+    frames: Tensor,
+    *,
+    run: Run = call,
+    pointwise: tuple[type[nn.Module], ...] = (),
+    done: PrunePlan | None = None,
+    step: int = 1,
+) -> PrunePlan:
+    """What `prune_` would remove; the model is left as it is.
+
+    `done` and `step`: what an iterative schedule has removed so far, and which of its `config.iterations` this is.
+
+    Shape: frames `[T, N, C, H, W]`.
+    Raises:
+        PruneError: an operation that cannot be followed, or nothing that could be removed.
+        RecipeError: a pattern of `overrides` matches no layer.
+    """
+    found = trace(model, frames, run, pointwise)
+    groups = find_groups(found)
+    if not groups:
+        reasons = sorted(set(found.frozen.values())) or ["it has no convolution or linear layer"]
+        raise PruneError(f"{type(model).__name__} has no channel that could be removed: {'; '.join(reasons)}")
+    original = {group.name: group.channels for group in done.groups} if done else {}
+    rankings = rank(Subject(model, found, groups, frames, run, config))
+    kept = choose(groups, rankings, config, ratio_scale=step / config.iterations, original=original)
+    removed = {
+        channel
+        for group, stays in zip(groups, kept, strict=True)
+        for i, channel in enumerate(group.channels)
+        if i not in set(stays)
+    }
+    return PrunePlan(
+        groups=tuple(
+            GroupPlan(name=g.name, layers=g.layers, channels=g.size, kept=k)
+            for g, k in zip(groups, kept, strict=True)
+        ),
+        cuts=cuts(found, removed),
+    )
+
+
+def prune_(
+    model: nn.Module,
+    config: PruneConfig,
+    frames: Tensor,
+    *,
+    run: Run = call,
+    pointwise: tuple[type[nn.Module], ...] = (),
+) -> PrunePlan:
+    """Remove the channels that score lowest, in place, through everything that depends on them; returns the plan.
+
+    The slimmed model computes what the model with those channels silenced computes. Output classes and input channels stay.
+    Quantised models keep their quantisers, which compute their scales anew from the weights that are left. Make a new
+    optimiser afterwards. Any torch model will do: `run(model, frames)` says how to call it (default `model(frames)`), and
+    `pointwise` names neuron classes of its own.
+
+    Shape: frames `[T, N, C, H, W]`, calibration recordings as the model takes them; weight scores only trace with them.
+    Raises:
+        PruneError: an operation that cannot be followed, no channel that could go, or a forward that counts on a fixed
+            number of channels. The model is unchanged then.
+        RecipeError: an iterative configuration (see `prune_iteratively`), or a pattern that matches no layer.
+    """
+    if config.iterations > 1:
+        raise RecipeError(
+            f"iterations={config.iterations} needs fine-tuning in between: call "
+            "prune_iteratively(model, config, frames, finetune), or set iterations=1"
+        )
+    plan = plan_pruning(model, config, frames, run=run, pointwise=pointwise)
+    _apply_checked(model, plan, frames, run)
+    return plan
+
+
+def prune_iteratively(
+    model: nn.Module,
+    config: PruneConfig,
+    frames: Tensor,
+    finetune: FineTune,
+    *,
+    run: Run = call,
+    pointwise: tuple[type[nn.Module], ...] = (),
+) -> PrunePlan:
+    """Reach the ratio in `config.iterations` steps, scoring anew each time; returns one plan for all of them.
+
+    After step i of n the share `(1 - ratio)^(i/n)` of the original channels is left. `finetune(model, plan, i)` is called
+    after every step, the last included, with the plan so far; it makes its own optimiser.
+
+    Raises:
+        PruneError: as for `prune_`.
+    """
+    done = PrunePlan()
+    for step in range(1, config.iterations + 1):
+        plan = plan_pruning(model, config, frames, run=run, pointwise=pointwise, done=done, step=step)
+        _apply_checked(model, plan, frames, run)
+        done = done.then(plan)
+        finetune(model, done, step)
+    return done
+
+
+@torch.no_grad()
+def _apply_checked(model: nn.Module, plan: PrunePlan, frames: Tensor, run: Run) -> None:
+    """Apply a plan, run the model once, and take everything back where it does not run."""
+    if not plan.cuts:
+        return
+    saved = [(t, t.data) for t in (*model.parameters(), *model.buffers())]
+    sizes = [(m, {k: v for k, v in vars(m).items() if isinstance(v, int)}) for m in model.modules()]
+    modes = [(module, module.training) for module in model.modules()]
+    apply_plan(model, plan)
+    model.eval()
+    reset_states(model)
+    try:
+        run(model, frames[:, :1])
+    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, RheobaseError) as error:
+        for tensor, data in saved:
+            tensor.data = data
+        for module, values in sizes:
+            vars(module).update(values)
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PruneError(
+            f"{type(model).__name__} does not run with fewer channels, so nothing was removed: {first}. Somewhere its "
+            "forward counts on a fixed number of channels; write it with -1 or with the tensor's own shape"
+        ) from error
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        reset_states(model)
