@@ -101,8 +101,9 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     wanted = ctx.needs_input_grad
+    saved = ctx.saved_tensors  # once: what recomputation has unpacked is gone the second time
     gx, gleak, gthreshold = fused_scan_backward(
-        grad.to(ctx.saved_tensors[0].dtype), *ctx.saved_tensors, *ctx.options, wanted[1] or wanted[2]
+        grad.to(saved[0].dtype), *saved, *ctx.options, wanted[1] or wanted[2]
     )
     return gx, gleak if wanted[1] else None, gthreshold if wanted[2] else None, *[None] * len(ctx.options)
 

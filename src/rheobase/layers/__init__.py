@@ -1,5 +1,6 @@
 """Torch's stateless layers made time-aware, and spiking blocks."""
 
+from rheobase.layers.attention import SpikingSelfAttention
 from rheobase.layers.blocks import MSBlock
 from rheobase.layers.fold import repeat
 from rheobase.layers.torch_layers import (
@@ -21,5 +22,6 @@ __all__ = [
     "Linear",
     "MSBlock",
     "MaxPool2d",
+    "SpikingSelfAttention",
     "repeat",
 ]

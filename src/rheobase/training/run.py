@@ -28,7 +28,10 @@ RECIPE, METRICS, RESULT = "recipe.yaml", "metrics.csv", "result.json"
 EVALUATION, SAMPLES = "evaluation.json", "samples.npz"
 
 # What may change between a run and its resumption: it has no part in the numbers of training.
-FREE = ("compress", "train.tensorboard", "data.root", "data.cache")
+FREE = (
+    *("compress", "data.root", "data.cache"),
+    *(f"train.{key}" for key in ("tensorboard", "threads", "workers", "strategy", "recompute")),
+)
 
 
 @dataclass(frozen=True)
