@@ -16,9 +16,11 @@ from rheobase.objectives.stable_spike import (
     temporal_inconsistency,
 )
 from rheobase.objectives.tet import TET, TETConfig
+from rheobase.objectives.wsdr import WSDR, WSDRConfig
 
 __all__ = [
     "TET",
+    "WSDR",
     "Capture",
     "CrossEntropy",
     "CrossEntropyConfig",
@@ -29,6 +31,7 @@ __all__ = [
     "StableSpike",
     "StableSpikeConfig",
     "TETConfig",
+    "WSDRConfig",
     "build_objective",
     "capture",
     "collect",
