@@ -66,7 +66,9 @@ def test_a_process_without_a_sample_in_the_last_batch(tmp_path):
         same(one, each)
 
 
-@pytest.mark.xfail(reason="gloo mixes up collectives of FSDP and batch-norm now and then", strict=False)
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="FSDP needs CUDA: gloo mixes up its collectives and batch-norm's"
+)
 def test_shards_equal_one_process(tmp_path):
     cases = {name: CASES[name] for name in ("stable-spike", "accumulated-recomputed")}
     for name, found in together(tmp_path, cases, 2, "fsdp").items():
