@@ -5,10 +5,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quantiser_cases import ALL
 
-from rheobase.compression import QuantConfig, ReScaWConfig, harden, quantise_
+from rheobase.compression import (
+    BWNConfig,
+    LibraConfig,
+    LSQConfig,
+    MaxAbsConfig,
+    QuantConfig,
+    ReScaWConfig,
+    harden,
+    quantise_,
+    quantisers,
+)
+from rheobase.compression.accounting import stored_bits
 from rheobase.compression.chain import forward_chain
 from rheobase.compression.lattice import LatticeNeuron
+from rheobase.compression.quantise import latent_weight
 from rheobase.errors import LatticeError
 from rheobase.layers import BatchNorm2d
 from rheobase.models import create_model
@@ -21,13 +34,15 @@ from rheobase.training.export import hardened_trace
 SIZE = (16, 16)
 
 
-def trained_like(name="vgg_small", neuron="lif_soft", bits=4, head="flatten", seed=0, width=0.5):
+def trained_like(
+    name="vgg_small", neuron="lif_soft", bits=4, head="flatten", seed=0, width=0.5, weights=None, edges=None
+):
     """A quantised network whose batch-norm has statistics and affine values as after training, some gains negative."""
     torch.manual_seed(seed)
     model = create_model(
         name, num_classes=5, in_channels=2, input_size=SIZE, neuron=neuron, width=width, head=head
     )
-    quantise_(model, QuantConfig(weights=ReScaWConfig(bits=bits)))
+    quantise_(model, QuantConfig(weights=weights or ReScaWConfig(bits=bits), edges=edges))
     for module in model.modules():
         if isinstance(module, BatchNorm2d):
             module.momentum = 1.0
@@ -80,6 +95,63 @@ def test_program_equals_hardened_exactly(seed, neuron, bits, head):
     frames[0, 0] = 255  # the largest input there is
     found = verify(lambda x: reference.run(program, x), hardened_trace(hardened, frames), frames)
     assert found.exact, found.first_difference
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(ALL), st.integers(0, 1000), st.booleans(), st.sampled_from(["lif_soft", "lif_tet"]))
+def test_every_quantiser_becomes_the_program_it_was_trained_as(config, seed, per_channel, neuron):
+    """Hardened equals Program, whatever the method, and the integers are those of the quantiser."""
+    if type(config).model_fields["per_channel"].annotation is bool:
+        config = config.model_copy(update={"per_channel": per_channel})
+    model = trained_like(weights=config, seed=seed, width=0.25, neuron=neuron)
+    try:
+        hardened = harden(model)
+    except LatticeError as error:
+        assert config.name == "lsq" and config.bits == 8 and "symmetric" in str(error)
+        return
+    program = lower(hardened, name="test", T=4)
+    frames = counts(seed + 1, samples=2).numpy().astype(np.uint8)
+    found = verify(lambda x: reference.run(program, x), hardened_trace(hardened, frames), frames)
+    assert found.exact, found.first_difference
+    layers = dict(model.named_modules())
+    stored = {op.name: op.weight for op in program.ops if hasattr(op, "weight")}
+    for name, quantiser in quantisers(model).items():
+        integers = quantiser.integers(latent_weight(layers[name]))[0].numpy()
+        assert np.array_equal(np.abs(stored[name].values()), np.abs(integers)), (
+            "signs are batch-norm's to turn"
+        )
+        if quantiser.config.name != "lsq":
+            assert stored[name].bits == stored_bits(quantiser.config.bits)
+
+
+def test_lsq_with_turned_rows_takes_the_next_width_or_is_refused():
+    """-8 of 4 bits has no +8: a row that batch-norm turns takes 8 bits then; of 8 bits there is no next width."""
+    model = trained_like(weights=LSQConfig(bits=4))
+    make_edge_values(model, -8)
+    stored = {
+        op.name: op.weight for op in lower(harden(model), name="test", T=4).ops if hasattr(op, "weight")
+    }
+    assert stored["features.conv2"].bits == 8 and stored["features.conv3"].bits == 4
+    model = trained_like(weights=LSQConfig(bits=8))
+    make_edge_values(model, -128)
+    with pytest.raises(LatticeError, match=r"conv2.*symmetric=True"):
+        harden(model)
+
+
+def make_edge_values(model, value):
+    """Two channels of the second convolution hold the lowest level, and batch-norm turns one of them."""
+    layer, norm = model.features.conv2, model.features.norm2
+    quantiser = quantisers(model)["features.conv2"]
+    with torch.no_grad():
+        latent_weight(layer)[:2, 0] = value * quantiser.step_size
+        norm.weight[0], norm.weight[1] = 1.0, -1.0
+
+
+def test_edges_of_the_q_snn_paper_harden():
+    model = trained_like(weights=LibraConfig(), edges=MaxAbsConfig(bits=8), neuron="lif_tet")
+    program = lower(harden(model), name="test", T=4)
+    stored = [op.weight for op in program.ops if hasattr(op, "weight")]
+    assert [w.bits for w in stored] == [8, 1, 1, 1, 8] and stored[0].step == 1
 
 
 def test_every_number_is_a_whole_number_below_2_to_24():
@@ -136,6 +208,13 @@ def test_refusals_name_layer_and_reason():
     )
     with pytest.raises(LatticeError, match="plain chain"):
         harden(residual.eval())
+    for option in ({"ternary": True}, {"membrane_bits": 4}):
+        with pytest.raises(LatticeError, match=f"neuron1.*{next(iter(option))}"):
+            harden(trained_like(neuron=preset("lif_soft").model_copy(update=option)))
+    free = create_model("vgg_small", num_classes=5, in_channels=2, input_size=SIZE, width=0.5)
+    quantise_(free, overrides={"head.linear": BWNConfig()})
+    with pytest.raises(LatticeError, match=r"head.linear.*per tensor"):
+        harden(free.eval())
     dead = trained_like()
     norm = next(m for m in dead.modules() if isinstance(m, BatchNorm2d))
     with torch.no_grad():

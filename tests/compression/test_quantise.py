@@ -2,9 +2,20 @@
 
 import pytest
 import torch
+from quantiser_cases import ALL, label
 from torch import nn
 
-from rheobase.compression import QuantConfig, ReScaWConfig, code_usages, quantise_, quantisers
+from rheobase.compression import (
+    LibraConfig,
+    LSQConfig,
+    MaxAbsConfig,
+    QuantConfig,
+    ReScaWConfig,
+    code_usages,
+    quantise_,
+    quantisers,
+    set_progress,
+)
 from rheobase.errors import LatticeError
 from rheobase.models import create_model
 
@@ -46,6 +57,73 @@ def test_a_foreign_network_is_quantised_too():
     model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4, 2))
     quantise_(model)
     assert len(quantisers(model)) == 3
+
+
+def test_overrides_in_the_configuration_and_layers_left_in_float():
+    config = QuantConfig(overrides={"*conv?": LibraConfig(), "*conv1": None})
+    model = quantise_(small(), config, overrides={"*conv4": LSQConfig(bits=3)})
+    names = {name.removeprefix("features."): q.config.name for name, q in quantisers(model).items()}
+    assert names == {"conv2": "libra", "conv3": "libra", "conv4": "lsq", "head.linear": "rescaw"}
+
+
+def test_edges_take_a_quantiser_of_their_own():
+    model = quantise_(small(), QuantConfig(weights=LibraConfig(), edges=MaxAbsConfig(per_channel=True)))
+    found = list(quantisers(model).values())
+    assert [q.config.name for q in found] == ["max_abs", "libra", "libra", "libra", "max_abs"]
+    assert found[0].config.per_channel and not found[-1].config.per_channel
+
+
+@pytest.mark.parametrize("config", ALL, ids=label)
+def test_every_quantiser_trains_and_survives_a_checkpoint(config):
+    model = quantise_(small(), QuantConfig(weights=config))
+    x = torch.poisson(torch.full((2, 3, 2, 16, 16), 0.5), generator=torch.Generator().manual_seed(0))
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
+    model(x).square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    optimiser.step()
+    again = quantise_(small(), QuantConfig(weights=config))
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.eval()(x), model.eval()(x))
+
+
+def test_progress_reaches_every_schedule():
+    model = quantise_(small(), QuantConfig(weights=LibraConfig()))
+    set_progress(model, 1.0)
+    schedules = [q for q in quantisers(model).values() if q.config.name == "libra"]
+    assert len(schedules) == 3 and all(q.t.item() == pytest.approx(10.0) for q in schedules)
+
+
+@pytest.mark.parametrize("mode", ["m", "s"])
+@pytest.mark.parametrize("config", [ReScaWConfig(bits=2), LibraConfig(), LSQConfig(bits=4)], ids=label)
+def test_a_spikingjelly_network_is_quantised_and_trains(mode, config):
+    pytest.importorskip("spikingjelly", reason="spikingjelly is not installed (requirements-peers.txt)")
+    from spikingjelly.activation_based import functional, layer, neuron, surrogate
+
+    def lif():
+        return neuron.LIFNode(tau=2.0, decay_input=False, surrogate_function=surrogate.ATan(), step_mode=mode)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        layer.Conv2d(2, 4, 3, padding=1, bias=False, step_mode=mode),
+        layer.BatchNorm2d(4, step_mode=mode),
+        lif(),
+        layer.Conv2d(4, 4, 3, padding=1, bias=False, step_mode=mode),
+        layer.BatchNorm2d(4, step_mode=mode),
+        lif(),
+        layer.Flatten(step_mode=mode),
+        layer.Linear(4 * 36, 3, step_mode=mode),
+    )
+    quantise_(model, QuantConfig(weights=config))
+    assert list(quantisers(model)) == ["0", "3", "7"]
+    x = torch.poisson(torch.full((2, 5, 2, 6, 6), 1.0))
+    out = model(x) if mode == "m" else torch.stack([model(step) for step in x])
+    out.square().mean().backward()
+    assert all(
+        bool(p.grad.abs().sum() > 0) for name, p in model.named_parameters() if name.endswith("original")
+    )
+    functional.reset_net(model)
+    inner = quantisers(model)["3"]
+    assert model[3].weight.unique().numel() <= inner.levels * (4 if config.per_channel else 1)
 
 
 def test_refusals():
