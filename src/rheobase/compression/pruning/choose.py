@@ -63,30 +63,22 @@ def choose(
     """
     original = original or {}
     before = [original.get(group.name, group.size) for group in groups]
-    fixed = _overrides(groups, config)
-    removed: list[set[int]] = [set() for _ in groups]
+    own = ratios(groups, config)
     units = [
         _units(i, group, ranking) for i, (group, ranking) in enumerate(zip(groups, rankings, strict=True))
     ]
-    together = [i for i in range(len(groups)) if config.scope == "global" and fixed[i] is None]
+    together = [i for i in range(len(groups)) if config.scope == "global" and own[i] is None]
+    removed: list[set[int]] = [set() for _ in groups]
     for i in range(len(groups)):
         if i not in together:
-            own = fixed[i]
-            ratio = _step(config.ratio if own is None else own, ratio_scale)
-            _remove(
-                units[i],
-                [keep_count(before[i], ratio)],
-                [i],
-                groups,
-                before,
-                config,
-                removed,
-                own is not None,
-            )
+            ratio = config.ratio if (given := own[i]) is None else given
+            spare = groups[i].size - keep_count(before[i], _step(ratio, ratio_scale))
+            _remove(units[i], spare, groups, [1] * len(groups), removed)
     if together:
-        quota = keep_count(sum(before[i] for i in together), _step(config.ratio, ratio_scale))
+        left = keep_count(sum(before[i] for i in together), _step(config.ratio, ratio_scale))
         ranked = [unit for i in together for unit in _normalised(units[i], rankings[i], config)]
-        _remove(ranked, [quota], together, groups, before, config, removed, False)
+        floors = [max(1, math.ceil(count * config.min_keep - 1e-9)) for count in before]
+        _remove(ranked, sum(groups[i].size for i in together) - left, groups, floors, removed)
     return [
         tuple(i for i in range(group.size) if i not in gone)
         for group, gone in zip(groups, removed, strict=True)
@@ -98,27 +90,16 @@ def _step(ratio: float, scale: float) -> float:
 
 
 def _remove(
-    units: list[_Unit],
-    target: list[int],
-    members: list[int],
-    groups: Sequence[Group],
-    before: list[int],
-    config: PruneConfig,
-    removed: list[set[int]],
-    exact: bool,
+    units: list[_Unit], spare: int, groups: Sequence[Group], floors: list[int], removed: list[set[int]]
 ) -> None:
-    """Remove units from the lowest up, while more than `target` channels are left and the floors hold."""
-    left = sum(groups[i].size for i in members)
+    """Put units from the lowest up into `removed` while at most `spare` channels go and the floors hold."""
     for unit in sorted(units, key=lambda unit: unit.key):
         group = groups[unit.group]
-        floor = 1 if exact else max(1, math.ceil(before[unit.group] * config.min_keep - 1e-9))
-        stays = group.size - len(removed[unit.group]) - len(unit.channels)
-        if stays < floor or any(set(row) <= removed[unit.group] | set(unit.channels) for row in group.rows):
-            continue
-        if left - len(unit.channels) < target[0]:
-            continue
-        removed[unit.group] |= set(unit.channels)
-        left -= len(unit.channels)
+        gone = removed[unit.group] | set(unit.channels)
+        empty_row = any(set(row) <= gone for row in group.rows)
+        if len(unit.channels) <= spare and group.size - len(gone) >= floors[unit.group] and not empty_row:
+            removed[unit.group] = gone
+            spare -= len(unit.channels)
 
 
 def _units(index: int, group: Group, ranking: Ranking) -> list[_Unit]:
@@ -146,7 +127,12 @@ def _normalised(units: list[_Unit], ranking: Ranking, config: PruneConfig) -> li
     return [_Unit(u.group, u.channels, (u.key[0] / scale, *u.key[1:])) for u in units]
 
 
-def _overrides(groups: Sequence[Group], config: PruneConfig) -> list[float | None]:
+def ratios(groups: Sequence[Group], config: PruneConfig) -> list[float | None]:
+    """The ratio that `overrides` gives each group, None where no pattern matches one of its layers.
+
+    Raises:
+        RecipeError: a pattern matches no layer.
+    """
     chosen: list[float | None] = [None] * len(groups)
     for pattern, ratio in config.overrides.items():
         matched = [i for i, g in enumerate(groups) if any(fnmatchcase(layer, pattern) for layer in g.layers)]

@@ -17,8 +17,8 @@ class PruneConfig(Config):
 
     `ratio` is the share of channels to remove; of C channels `floor(C (1 - ratio) + 1e-9)` stay. `scope`: `layer` takes
     that share of every group of channels, `global` ranks all channels of the network together, each score divided by
-    its group's mean (`normalise="max"`: by its largest; `"none"`: as it is). No group falls below `min_keep` of its
-    channels, nor below one channel. `overrides` gives the groups whose layers match a name pattern a ratio of their
+    its group's mean (`normalise="max"`: by its largest; `"none"`: as it is). With `global` no group falls below `min_keep` of
+    its channels; one channel always stays. `overrides` gives the groups whose layers match a name pattern a ratio of their
     own, last match first; such groups leave the global ranking. `iterations > 1` reaches the ratio in as many equal
     factors (see `prune_iteratively`).
 

@@ -1,15 +1,17 @@
 """`prune_`: rank the channels of a model, and cut out the lowest, in place."""
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten
 
-from rheobase.compression.pruning.choose import choose
+from rheobase.compression.pruning.choose import choose, ratios
 from rheobase.compression.pruning.config import PruneConfig
 from rheobase.compression.pruning.errors import PruneError
-from rheobase.compression.pruning.groups import cuts, find_groups
+from rheobase.compression.pruning.groups import Group, cuts, find_groups
 from rheobase.compression.pruning.plan import GroupPlan, PrunePlan, apply_plan
 from rheobase.compression.pruning.scores import rank
 from rheobase.compression.pruning.scores.base import Subject
@@ -40,11 +42,16 @@ def plan_pruning(
         RecipeError: a pattern of `overrides` matches no layer.
     """
     found = trace(model, frames, run, pointwise)
-    groups = find_groups(found)
-    if not groups:
+    everything = find_groups(found)
+    if not everything:
         reasons = sorted(set(found.frozen.values())) or ["it has no convolution or linear layer"]
         raise PruneError(f"{type(model).__name__} has no channel that could be removed: {'; '.join(reasons)}")
     original = {group.name: group.channels for group in done.groups} if done else {}
+    own = ratios(everything, config)
+    groups = [
+        group for group, ratio in zip(everything, own, strict=True) if ratio != 0
+    ]  # the rest needs no score
+    config = config.model_copy(update={"overrides": _matching(config, groups)})
     rankings = rank(Subject(model, found, groups, frames, run, config))
     kept = choose(groups, rankings, config, ratio_scale=step / config.iterations, original=original)
     removed = {
@@ -60,6 +67,15 @@ def plan_pruning(
         ),
         cuts=cuts(found, removed),
     )
+
+
+def _matching(config: PruneConfig, groups: list[Group]) -> dict[str, float]:
+    """The overrides that concern these groups."""
+    return {
+        pattern: ratio
+        for pattern, ratio in config.overrides.items()
+        if any(fnmatchcase(layer, pattern) for group in groups for layer in group.layers)
+    }
 
 
 def prune_(
@@ -119,6 +135,14 @@ def prune_iteratively(
     return done
 
 
+def _shapes(run: Run, model: nn.Module, frames: Tensor) -> list[list[int]]:
+    """The shapes of the outputs for one recording, starting from rest."""
+    reset_states(model)
+    return [
+        list(each.shape) for each in tree_flatten(run(model, frames[:, :1]))[0] if isinstance(each, Tensor)
+    ]
+
+
 @torch.no_grad()
 def _apply_checked(model: nn.Module, plan: PrunePlan, frames: Tensor, run: Run) -> None:
     """Apply a plan, run the model once, and take everything back where it does not run."""
@@ -127,11 +151,12 @@ def _apply_checked(model: nn.Module, plan: PrunePlan, frames: Tensor, run: Run) 
     saved = [(t, t.data) for t in (*model.parameters(), *model.buffers())]
     sizes = [(m, {k: v for k, v in vars(m).items() if isinstance(v, int)}) for m in model.modules()]
     modes = [(module, module.training) for module in model.modules()]
-    apply_plan(model, plan)
     model.eval()
-    reset_states(model)
     try:
-        run(model, frames[:, :1])
+        before = _shapes(run, model, frames)
+        apply_plan(model, plan)
+        if (after := _shapes(run, model, frames)) != before:
+            raise PruneError(f"its outputs changed from {before} to {after}")
     except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, RheobaseError) as error:
         for tensor, data in saved:
             tensor.data = data

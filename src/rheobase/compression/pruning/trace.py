@@ -40,11 +40,8 @@ from rheobase.compression.pruning.tensors import canonical
 from rheobase.neurons import Neuron
 
 Run = Callable[[nn.Module, Tensor], Any]
-GETTERS = {
-    torch.Tensor.T.__get__: "T",
-    torch.Tensor.mT.__get__: "mT",
-    torch.Tensor.data.__get__: "data",  # type: ignore[attr-defined]
-}
+# Properties arrive as the `__get__` of their descriptor.
+GETTERS = {getattr(torch.Tensor, name).__get__: name for name in ("T", "mT", "data")}
 
 
 @dataclass(frozen=True)
@@ -223,7 +220,9 @@ class _Recorder(TorchFunctionMode):
         return hook
 
     def _parametrisation(self, name: str, module: ParametrizationList, output: Tensor) -> None:
-        original = module.original
+        original = getattr(module, "original", None)
+        if not isinstance(original, Tensor):
+            raise self._refuse("parametrisation", "it computes one weight from several tensors")
         fields = self.fields(original)
         for key, tensor in (*module.named_parameters(), *module.named_buffers()):
             if tensor is original or tensor.dim() > original.dim():
@@ -268,7 +267,7 @@ class _Recorder(TorchFunctionMode):
             expanded = [each.reshape(shape).expand(x.shape) for each in own]
         except RuntimeError:
             raise self._refuse(
-                type(self).__name__,
+                name,
                 f"{key!r} of shape {list(tensor.shape)} does not fit a current {list(x.shape)}",
             ) from None
         return self._merge([(fields, x.shape), (expanded, torch.Size(shape))], x.shape, f"{key!r}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,9 +44,12 @@ def by_activity(subject: Subject, measure: Measure, *, inputs: bool = False) -> 
                 _Inputs(modules if inputs else {}) as currents,
             ):
                 subject.run(subject.model, batch)
-            for name, out in outputs.spikes(steps=len(batch)).items():
+            for name, out in outputs.spikes().items():
                 axis = subject.trace.sites[name].axis
-                current = currents.stacked(name, out) if inputs else out
+                current = currents.stacked(name) if inputs else out
+                if out.dim() + axis < 2:  # called once, without a time axis
+                    current, out = current.unsqueeze(0), out.unsqueeze(0)
+                _check_batch(name, out, batch)
                 score, tie = measure(modules[name], *(each.movedim(axis, 2) for each in (current, out)))
                 old = sums.get(name, (0, 0))
                 sums[name] = (old[0] + score.double(), old[1] + tie.double())
@@ -63,9 +67,7 @@ def by_activity(subject: Subject, measure: Measure, *, inputs: bool = False) -> 
     return rankings
 
 
-def _positions(subject: Subject, site: str, channels: tuple[int, ...]) -> Any:
-    import numpy as np
-
+def _positions(subject: Subject, site: str, channels: tuple[int, ...]) -> np.ndarray:
     index = {channel: i for i, channel in enumerate(channels)}
     return np.array(
         [
@@ -88,9 +90,17 @@ def _sites(subject: Subject) -> list[str]:
         if not seen & set(group.channels):
             raise PruneError(
                 f"score {subject.config.score!r} reads the spikes of the neuron that follows a layer, and none follows "
-                f"{group.name!r}; use score='l1', or overrides={{{group.name!r}: 0.0}} does not help here: the layer is not measured"
+                f"{group.name!r}; use score='l1', or keep that layer with overrides={{{group.name!r}: 0}}"
             )
     return used
+
+
+def _check_batch(name: str, out: Tensor, batch: Tensor) -> None:
+    if out.shape[1] != batch.shape[1]:
+        raise PruneError(
+            f"neuron {name!r} gives {list(out.shape)} for {batch.shape[1]} recordings: axis 1 must be theirs. Scores of "
+            "activity need neurons that see [T, N, ...] at once, or [N, ...] once per step; score='l1' needs neither"
+        )
 
 
 class _Inputs:
@@ -110,7 +120,7 @@ class _Inputs:
         for handle in self._handles:
             handle.remove()
 
-    def stacked(self, name: str, like: Tensor) -> Tensor:
-        """The inputs of one module, `[T, N, ...]`."""
+    def stacked(self, name: str) -> Tensor:
+        """The inputs of one module, stacked as `capture` stacks outputs."""
         calls = self._calls[name]
-        return calls[0] if len(calls) == 1 and calls[0].shape == like.shape else torch.stack(calls)
+        return calls[0] if len(calls) == 1 else torch.stack(calls)
