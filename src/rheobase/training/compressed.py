@@ -8,7 +8,6 @@ Written to `compressed/` in the run folder: `checkpoint.json` and its tensors (t
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rheobase.compression import (
     Hardened,
@@ -69,17 +68,8 @@ def quant_config(config: CompressConfig) -> QuantConfig:
     Raises:
         RecipeError: the quantiser does not have this many bits, or no scale per channel.
     """
-    options: dict[str, Any] = {"bits": config.bits}
-    if config.quantiser == "rescaw":
-        options |= {"gamma_mode": config.gamma_mode, "ste": config.ste}
-    if config.per_channel is not None:
-        options["per_channel"] = config.per_channel
     return QuantConfig.model_validate(
-        {
-            "weights": quantiser_config(config.quantiser, **options),
-            "edge_bits": config.edge_bits,
-            "overrides": config.overrides,
-        }
+        {"weights": config.weights(), "edge_bits": config.edge_bits, "overrides": config.overrides}
     )
 
 

@@ -13,12 +13,12 @@ or a wrong type is a `RecipeError` that names file, key and the nearest known ke
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from rheobase.compression.quantisers import QuantiserConfig
+from rheobase.compression.quantisers import QuantiserBase, QuantiserConfig, quantiser_config
 from rheobase.compression.quantisers.base import Bits
 from rheobase.compression.quantisers.rescaw import STE, GammaMode
 from rheobase.config import Config
@@ -157,6 +157,27 @@ class CompressConfig(Config):
 
     epochs: int = Field(default=5, ge=0)
     lr: float = Field(default=0.01, gt=0)
+
+    def weights(self) -> QuantiserBase:
+        """The quantiser of the inner layers.
+
+        Raises:
+            RecipeError: the method does not have this many bits, or no scale per channel.
+        """
+        options: dict[str, Any] = {"bits": self.bits}
+        if self.quantiser == "rescaw":
+            options |= {"gamma_mode": self.gamma_mode, "ste": self.ste}
+        if self.per_channel is not None:
+            options["per_channel"] = self.per_channel
+        return quantiser_config(self.quantiser, **options)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        try:
+            self.weights()
+        except RecipeError as error:
+            raise ValueError(str(error)) from None
+        return self
 
 
 class Recipe(Config):
