@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rheobase.compression.pruning.plan import Cut
+from rheobase.compression.pruning.errors import PruneError
+from rheobase.compression.pruning.plan import Cut, PrunePlan
 from rheobase.compression.pruning.tensors import module_of
 from rheobase.compression.pruning.trace import Trace
 
@@ -109,6 +110,35 @@ def cuts(trace: Trace, removed: set[int]) -> tuple[Cut, ...]:
         if len(stays) < size:
             found.append(Cut(tensor=tensor, axis=axis, size=size, kept=tuple(stays)))
     return tuple(found)
+
+
+def compare(before: Trace, after: Trace, plan: PrunePlan) -> None:
+    """Check that channels which meet in the slimmed model met before: that the cut kept every wire where it was.
+
+    Raises:
+        PruneError: two channels meet that did not; the message names the tensors.
+    """
+    kept = {(cut.tensor, cut.axis): cut.kept for cut in plan.cuts}
+    first: dict[int, tuple[int, str]] = {}
+    for (tensor, axis), (_, size) in before.axes.items():
+        if (tensor, axis) not in after.axes:
+            continue  # one channel is left, which has nothing to be mistaken for
+        roots = before.roots(tensor, axis)[list(kept.get((tensor, axis), range(size)))]
+        for old, new in zip(roots.tolist(), after.roots(tensor, axis).tolist(), strict=True):
+            known, where = first.setdefault(new, (old, tensor))
+            if known != old:
+                raise PruneError(f"channels of {where!r} and {tensor!r} meet that did not meet before")
+
+
+def why_none(trace: Trace) -> list[str]:
+    """Why no channel that a layer makes may go."""
+    reasons = {trace.channels.find(channel): reason for channel, reason in trace.frozen.items()}
+    made = {
+        root for name in trace.producers if (name, 0) in trace.axes for root in trace.roots(name, 0).tolist()
+    }
+    return sorted(
+        {reasons.get(root, "they must keep equal numbers with channels that stay") for root in made}
+    )
 
 
 def positions(trace: Trace, tensor: str, axis: int, group: Group) -> np.ndarray:

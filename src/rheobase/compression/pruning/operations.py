@@ -33,6 +33,8 @@ SPATIAL = {
     for kind in ("avg_pool", "max_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool")
     for rank in (1, 2, 3)
 }
+RESAMPLINGS = _names("interpolate upsample")  # of all axes after the channels
+REORDERS = _names("getitem index_select roll")
 REDUCTIONS = _names(
     "mean sum amax amin max min std var prod any all norm logsumexp count_nonzero nansum nanmean argmax argmin"
 )

@@ -6,19 +6,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
 
 from rheobase.compression.pruning.choose import choose, ratios
 from rheobase.compression.pruning.config import PruneConfig
 from rheobase.compression.pruning.errors import PruneError
-from rheobase.compression.pruning.groups import Group, cuts, find_groups
+from rheobase.compression.pruning.groups import Group, compare, cuts, find_groups, why_none
 from rheobase.compression.pruning.plan import GroupPlan, PrunePlan, apply_plan
 from rheobase.compression.pruning.scores import rank
 from rheobase.compression.pruning.scores.base import Subject
-from rheobase.compression.pruning.states import reset_states
-from rheobase.compression.pruning.trace import Run, call, trace
+from rheobase.compression.pruning.tensors import tensors
+from rheobase.compression.pruning.trace import Run, Trace, call, trace
 from rheobase.errors import RecipeError, RheobaseError
 
+Pointwise = tuple[type[nn.Module], ...]
 FineTune = Callable[[nn.Module, PrunePlan, int], Any]
 
 
@@ -28,7 +28,7 @@ def plan_pruning(
     frames: Tensor,
     *,
     run: Run = call,
-    pointwise: tuple[type[nn.Module], ...] = (),
+    pointwise: Pointwise = (),
     done: PrunePlan | None = None,
     step: int = 1,
 ) -> PrunePlan:
@@ -41,10 +41,22 @@ def plan_pruning(
         PruneError: an operation that cannot be followed, or nothing that could be removed.
         RecipeError: a pattern of `overrides` matches no layer.
     """
+    return _plan(model, config, frames, run, pointwise, done, step)[0]
+
+
+def _plan(
+    model: nn.Module,
+    config: PruneConfig,
+    frames: Tensor,
+    run: Run,
+    pointwise: Pointwise,
+    done: PrunePlan | None = None,
+    step: int = 1,
+) -> tuple[PrunePlan, Trace]:
     found = trace(model, frames, run, pointwise)
     everything = find_groups(found)
     if not everything:
-        reasons = sorted(set(found.frozen.values())) or ["it has no convolution or linear layer"]
+        reasons = why_none(found) or ["it has no convolution or linear layer"]
         raise PruneError(f"{type(model).__name__} has no channel that could be removed: {'; '.join(reasons)}")
     original = {group.name: group.channels for group in done.groups} if done else {}
     own = ratios(everything, config)
@@ -60,13 +72,14 @@ def plan_pruning(
         for i, channel in enumerate(group.channels)
         if i not in set(stays)
     }
-    return PrunePlan(
+    plan = PrunePlan(
         groups=tuple(
             GroupPlan(name=g.name, layers=g.layers, channels=g.size, kept=k)
             for g, k in zip(groups, kept, strict=True)
         ),
         cuts=cuts(found, removed),
     )
+    return plan, found
 
 
 def _matching(config: PruneConfig, groups: list[Group]) -> dict[str, float]:
@@ -84,7 +97,7 @@ def prune_(
     frames: Tensor,
     *,
     run: Run = call,
-    pointwise: tuple[type[nn.Module], ...] = (),
+    pointwise: Pointwise = (),
 ) -> PrunePlan:
     """Remove the channels that score lowest, in place, through everything that depends on them; returns the plan.
 
@@ -104,8 +117,8 @@ def prune_(
             f"iterations={config.iterations} needs fine-tuning in between: call "
             "prune_iteratively(model, config, frames, finetune), or set iterations=1"
         )
-    plan = plan_pruning(model, config, frames, run=run, pointwise=pointwise)
-    _apply_checked(model, plan, frames, run)
+    plan, found = _plan(model, config, frames, run, pointwise)
+    _apply_checked(model, plan, found, frames, run, pointwise)
     return plan
 
 
@@ -116,7 +129,7 @@ def prune_iteratively(
     finetune: FineTune,
     *,
     run: Run = call,
-    pointwise: tuple[type[nn.Module], ...] = (),
+    pointwise: Pointwise = (),
 ) -> PrunePlan:
     """Reach the ratio in `config.iterations` steps, scoring anew each time; returns one plan for all of them.
 
@@ -128,38 +141,29 @@ def prune_iteratively(
     """
     done = PrunePlan()
     for step in range(1, config.iterations + 1):
-        plan = plan_pruning(model, config, frames, run=run, pointwise=pointwise, done=done, step=step)
-        _apply_checked(model, plan, frames, run)
+        plan, found = _plan(model, config, frames, run, pointwise, done, step)
+        _apply_checked(model, plan, found, frames, run, pointwise)
         done = done.then(plan)
         finetune(model, done, step)
     return done
 
 
-def _shapes(run: Run, model: nn.Module, frames: Tensor) -> list[list[int]]:
-    """The shapes of the outputs for one recording, starting from rest."""
-    reset_states(model)
-    return [
-        list(each.shape) for each in tree_flatten(run(model, frames[:, :1]))[0] if isinstance(each, Tensor)
-    ]
-
-
 @torch.no_grad()
-def _apply_checked(model: nn.Module, plan: PrunePlan, frames: Tensor, run: Run) -> None:
-    """Apply a plan, run the model once, and take everything back where it does not run."""
+def _apply_checked(
+    model: nn.Module, plan: PrunePlan, before: Trace, frames: Tensor, run: Run, pointwise: Pointwise
+) -> None:
+    """Apply a plan, follow the channels of what is left, and take everything back where they meet others than before."""
     if not plan.cuts:
         return
-    saved = [(t, t.data) for t in (*model.parameters(), *model.buffers())]
+    saved = [(tensor, tensor.data, tensor.grad) for tensor in tensors(model).values()]
     sizes = [(m, {k: v for k, v in vars(m).items() if isinstance(v, int)}) for m in model.modules()]
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     try:
-        before = _shapes(run, model, frames)
         apply_plan(model, plan)
-        if (after := _shapes(run, model, frames)) != before:
-            raise PruneError(f"its outputs changed from {before} to {after}")
+        compare(before, trace(model, frames, run, pointwise), plan)
     except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, RheobaseError) as error:
-        for tensor, data in saved:
+        for tensor, data, grad in saved:
             tensor.data = data
+            tensor.grad = grad
         for module, values in sizes:
             vars(module).update(values)
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -167,7 +171,3 @@ def _apply_checked(model: nn.Module, plan: PrunePlan, frames: Tensor, run: Run) 
             f"{type(model).__name__} does not run with fewer channels, so nothing was removed: {first}. Somewhere its "
             "forward counts on a fixed number of channels; write it with -1 or with the tensor's own shape"
         ) from error
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        reset_states(model)

@@ -40,3 +40,6 @@ def reset_states(model: nn.Module) -> None:
                 if callable(reset := getattr(module, name, None)):
                     reset()
                     break
+            for name, state in list(module.named_buffers(recurse=False)):
+                if state.dim() > 2:  # snnTorch keeps membranes as buffers, whose old shape would live on
+                    setattr(module, name, state.new_zeros(0))

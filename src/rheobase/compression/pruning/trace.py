@@ -10,7 +10,7 @@ torch parametrisations are leaves too: the channels are those of the original.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +31,8 @@ from rheobase.compression.pruning.operations import (
     EQUAL_PIECES,
     PRODUCTS,
     REDUCTIONS,
+    REORDERS,
+    RESAMPLINGS,
     SPATIAL,
     SPLITS,
     STRUCTURAL,
@@ -102,10 +104,10 @@ def trace(
     Raises:
         PruneError: an operation that channels cannot be followed through; the message names it and its module.
     """
+    reset_states(model)
     recorder = _Recorder(model, pointwise)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    reset_states(model)
     sample = frames[:, :1].clone()
     try:
         with recorder.watching(model), recorder:
@@ -154,8 +156,8 @@ class _Recorder(TorchFunctionMode):
             return []
         raise PruneError(
             f"{self._where()} uses a tensor of shape {list(tensor.shape)} that no torch function, parameter or buffer "
-            "gave: channels cannot be followed through a custom autograd.Function or a tensor kept as a plain attribute. "
-            "Put it into a neuron class and name that class in pointwise=(...), or register the tensor as a buffer"
+            "gave: channels cannot be followed through what is computed outside torch (NumPy, an extension) or kept as a "
+            "plain attribute. Put it into a neuron class and name that class in pointwise=(...), or register a buffer"
         )
 
     def _axis(self, name: str, axis: int, size: int) -> Tensor:
@@ -241,7 +243,7 @@ class _Recorder(TorchFunctionMode):
     def _neuron(self, name: str, module: nn.Module, x: Tensor, output: Any) -> None:
         fields = self.fields(x)
         for key, tensor in (*module.named_parameters(), *module.named_buffers()):
-            if tensor.numel() > 1:
+            if tensor.numel() > 1 and tensor.dim() < x.dim():  # as many axes has a membrane
                 fields = self._neuron_parameter(name, key, tensor, x, fields, isinstance(module, Neuron))
         for each in tree_flatten(output)[0]:
             if isinstance(each, Tensor):
@@ -319,6 +321,8 @@ class _Recorder(TorchFunctionMode):
         elif name in SPATIAL:
             for result in results:
                 self.see(result, self._spatial(name, SPATIAL[name], inputs[0], result))
+        elif name in RESAMPLINGS:
+            self.see(output, self._spatial(name, output.dim() - 2, inputs[0], output))
         elif name == "pad":
             self.see(
                 output, [self._pad(each, inputs[0], output, args, kwargs) for each in self.fields(inputs[0])]
@@ -560,25 +564,51 @@ class _Recorder(TorchFunctionMode):
 
     def _check_pieces(self, name: str, parts: list[Tensor], pieces: list[Tensor]) -> None:
         """Splitting an axis into equal blocks binds their numbers of channels; cutting it anywhere else freezes them."""
-        before = set().union(*(present(part) for part in parts))
-        if name in EQUAL_PIECES and len(pieces) > 1 and any(present(piece) != before for piece in pieces):
+        before = self._present(*parts)
+        if name in EQUAL_PIECES and any(self._present(piece) != before for piece in pieces):
             self.trace.rows.append([frozenset(present(piece)) for piece in pieces])
         for piece in pieces:
             axes = varying(piece)
             if name in SPLITS and len(axes) > 1 and len(varying(parts[0])) < len(axes):
                 blocks = squeeze(piece)[0].reshape(-1, piece.shape[axes[-1]])
                 self.trace.rows.append([frozenset(set(row) - {-1}) for row in blocks.tolist()])
-            after = present(piece)
+            after = self._present(piece)
             if after and after != before and not self._whole_rows(after):
                 self.trace.freeze(before, f"{name!r} in {self._where()} cuts them at fixed places")
+            elif name in REORDERS and after == before and self._order(piece) != self._order(parts[0]):
+                self.trace.freeze(before, f"{name!r} in {self._where()} moves them to fixed places")
+            if len(axes) == 1 and self.trace.rows:
+                self._tie_interleaved(self._order(piece), before)
+
+    def _tie_interleaved(self, order: list[int], channels: set[int]) -> None:
+        """Blocks may choose their channels freely while they stand side by side; interleaved, they must choose alike."""
+        for rows in self.trace.rows:
+            blocks = [self._roots(row) for row in rows]
+            if not any(block and block <= channels for block in blocks):
+                continue
+            places = [[at for at, channel in enumerate(order) if channel in block] for block in blocks]
+            if (
+                any(at and at[-1] - at[0] + 1 != len(at) for at in places)
+                and len({len(row) for row in rows}) == 1
+            ):
+                first, *others = [torch.tensor(sorted(row)) for row in rows]
+                for other in others:
+                    self._join(first, other, "an interleaving")
 
     def _whole_rows(self, channels: set[int]) -> bool:
-        left = set(channels)
-        for rows in self.trace.rows:
-            for row in rows:
-                if row <= channels:
-                    left -= row
-        return not left
+        rows = [self._roots(row) for split in self.trace.rows for row in split]
+        return set().union(*(row for row in rows if row <= channels)) == channels
+
+    def _roots(self, channels: Iterable[int]) -> set[int]:
+        return {self.trace.channels.find(channel) for channel in channels if channel >= 0}
+
+    def _present(self, *fields: Tensor) -> set[int]:
+        return self._roots(channel for each in fields for channel in present(each))
+
+    def _order(self, field: Tensor) -> list[int]:
+        """The channels in the order in which they stand, repetitions included."""
+        order = squeeze(field)[0].reshape(-1).tolist()
+        return [self.trace.channels.find(channel) if channel >= 0 else -1 for channel in order]
 
     def finish(self, outputs: Any) -> None:
         """The channels of the output stay."""

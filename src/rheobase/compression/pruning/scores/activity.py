@@ -27,11 +27,11 @@ def by_activity(subject: Subject, measure: Measure, *, inputs: bool = False) -> 
     Raises:
         PruneError: no neuron carries the channels of a group, or there are no frames.
     """
-    sites = _sites(subject)
     if subject.frames.shape[1] == 0:
         raise PruneError(
             f"score {subject.config.score!r} needs calibration frames, got none; give it some training recordings"
         )
+    sites = _sites(subject)
     modules = {name: subject.model.get_submodule(name) for name in sites}
     sums: dict[str, tuple[Tensor, Tensor]] = {}
     training = [(module, module.training) for module in subject.model.modules()]
