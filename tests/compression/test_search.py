@@ -91,6 +91,13 @@ def test_layers_with_overrides_and_other_widths():
     assert all(set(each) == {3, 8} for each in found.rise.values())
 
 
+def test_edges_are_searched_when_asked():
+    found = search_bits(small(), DATA, 2500, edges=True)
+    assert list(found.bits)[0] == "features.conv1" and list(found.bits)[-1] == "head.linear"
+    assert not found.overrides["head.linear"].per_channel, "one unit for all logits"
+    assert weight_bytes(quantise_(small(), overrides=found.overrides)) == found.bytes_weights <= 2500
+
+
 def test_refusals():
     with pytest.raises(RecipeError, match=r"fits 100 bytes: the smallest takes \d+"):
         search_bits(small(), DATA, 100)

@@ -31,7 +31,7 @@ class Bytes:
     weights: int  # packed codes
     thresholds: int
     biases: int  # of neurons and of the logits
-    resets: int  # where a hard reset does not go to 0 in every channel alike
+    resets: int  # of hard resets
     membranes: int
     logits: int
 

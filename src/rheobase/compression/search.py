@@ -18,6 +18,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 import numpy as np
@@ -72,13 +73,15 @@ def search_bits(
     *,
     config: QuantConfig | None = None,
     choices: Sequence[int] = (1, 2, 4, 8),
+    edges: bool = False,
     samples: int = 512,
     batch_size: int = 64,
 ) -> BitSearch:
-    """Width of every inner layer for a float model, so that all packed weights take at most `budget_bytes`.
+    """Width of each layer for a float model, so that all packed weights take at most `budget_bytes`.
 
     Of a data set the validation part is used (the training part where it is empty), at most `samples` of it. The first and
-    the last layer keep what `config` gives them, as do layers that it overrides. The model is left as it is.
+    the last layer keep what `config` gives them unless `edges` are searched too, and so do layers that it overrides. The
+    model is left as it is.
 
     Raises:
         LatticeError: the model is quantised already.
@@ -93,19 +96,24 @@ def search_bits(
     model = copy.deepcopy(model)
     layers = weighted_layers(model)
     policy = choose(list(layers), config)
-    allowed = sorted(set(choices) & set(widths(config.weights)))
-    if not allowed:
-        raise RecipeError(
-            f"quantiser {config.weights.name!r} has {', '.join(map(str, widths(config.weights)))} bits, "
-            f"none of {', '.join(map(str, choices))}"
-        )
-    searched = [name for name, choice in policy.items() if choice is config.weights]
+    names = list(layers)
+    overridden = {name for name in names for pattern in config.overrides if fnmatchcase(name, pattern)}
+    options: dict[str, dict[int, QuantiserBase]] = {}
+    for name, choice in policy.items():
+        if choice is None or name in overridden or (name in (names[0], names[-1]) and not edges):
+            continue
+        allowed = sorted(set(choices) & set(widths(choice)))
+        if not allowed:
+            raise RecipeError(
+                f"quantiser {choice.name!r} has {', '.join(map(str, widths(choice)))} bits, "
+                f"none of {', '.join(map(str, choices))}"
+            )
+        options[name] = {bits: choice.model_copy(update={"bits": bits}) for bits in allowed}
     fixed = sum(
         layer_bytes(layers[name], choice.bits if choice else None)
         for name, choice in policy.items()
-        if name not in searched
+        if name not in options
     )
-    options = {bits: config.weights.model_copy(update={"bits": bits}) for bits in allowed}
 
     def loss() -> float:
         with _fresh_statistics(model, batches), torch.no_grad():
@@ -114,22 +122,22 @@ def search_bits(
 
     before = loss()
     rise: dict[str, dict[int, float]] = {}
-    for name in searched:
+    for name, each in options.items():
         rise[name] = {}
-        for bits, option in options.items():
+        for bits, option in each.items():
             attach(layers[name], option)
             rise[name][bits] = loss() - before
             parametrize.remove_parametrizations(layers[name], "weight", leave_parametrized=False)
-    costs = {name: {bits: layer_bytes(layers[name], bits) for bits in allowed} for name in searched}
+    costs = {name: {bits: layer_bytes(layers[name], bits) for bits in each} for name, each in options.items()}
     found = knapsack(rise, costs, budget_bytes - fixed)
     if found is None:
         least = fixed + sum(min(each.values()) for each in costs.values())
         raise RecipeError(
-            f"no choice of {allowed} bits fits {budget_bytes} bytes: the smallest takes {least}, {fixed} of them in "
-            "layers that are not searched (the first and the last). Raise the budget, lower edge_bits, or prune"
+            f"no choice of widths fits {budget_bytes} bytes: the smallest takes {least}, {fixed} of them in layers that are "
+            f"not searched. Raise the budget{'' if edges else ', search the first and the last layer too (edges=True)'}, or prune"
         )
     return BitSearch(
-        {name: options[bits] for name, bits in found.items()},
+        {name: options[name][bits] for name, bits in found.items()},
         fixed + sum(costs[name][bits] for name, bits in found.items()),
         rise,
     )

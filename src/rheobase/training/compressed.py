@@ -120,7 +120,7 @@ def search(model: SpikingModel, data: DataSet, config: CompressConfig) -> Compre
     assert config.budget_bytes is not None
     widest = max(widths(quantiser_config(config.quantiser)))
     policy = quant_config(config.model_copy(update={"bits": widest}))
-    found = search_bits(model, data, config.budget_bytes, config=policy)
+    found = search_bits(model, data, config.budget_bytes, config=policy, edges=True)
     return config.model_copy(
         update={"bits": widest, "overrides": {**found.overrides, **config.overrides}, "budget_bytes": None}
     )

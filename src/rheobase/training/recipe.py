@@ -153,7 +153,7 @@ class CompressConfig(Config):
     ste: STE = "clip"
     overrides: dict[str, QuantiserConfig | None] = {}
     budget_bytes: int | None = Field(default=None, ge=1)
-    """Of all packed weights: the width of each inner layer is then searched for, and `bits` is not read."""
+    """Of all packed weights: the width of each layer is then searched for; `bits` and `edge_bits` are not read."""
 
     epochs: int = Field(default=5, ge=0)
     lr: float = Field(default=0.01, gt=0)
