@@ -93,7 +93,7 @@ def test_layers_with_overrides_and_other_widths():
 
 def test_edges_are_searched_when_asked():
     found = search_bits(small(), DATA, 2500, edges=True)
-    assert list(found.bits)[0] == "features.conv1" and list(found.bits)[-1] == "head.linear"
+    assert next(iter(found.bits)) == "features.conv1" and list(found.bits)[-1] == "head.linear"
     assert not found.overrides["head.linear"].per_channel, "one unit for all logits"
     assert weight_bytes(quantise_(small(), overrides=found.overrides)) == found.bytes_weights <= 2500
 
