@@ -146,8 +146,14 @@ def test_damaged_evaluation(refused, run):
 
 
 def test_bits_that_are_no_choice(refused, run):
-    refused("compress", run, "--bits", "3", names=["--bits is 3", "1, 2, 4 or 8"])
-    refused("compress", run, "--epochs", "-1", names=["--epochs is -1", "0"])
+    refused("compress", run, "--bits", "5", names=["compress.bits=5", "1, 2, 3, 4 or 8"])
+    refused("compress", run, "--epochs", "-1", names=["compress.epochs=-1", "0"])
+
+
+def test_pruning_that_is_no_choice(refused, run):
+    refused("compress", run, "--prune", "1.5", names=["compress.prune.ratio=1.5", "below 1"])
+    refused("compress", run, "--prune", "0.5", "--score", "svd", names=["svd", "did you mean 'svs'"])
+    refused("compress", run, "prune.itertions=2", names=["itertions", "did you mean 'iterations'"])
 
 
 def test_export_before_compress(refused, run):

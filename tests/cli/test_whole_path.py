@@ -12,6 +12,7 @@ import pytest
 from rheobase import native, open_run
 from rheobase.cli import demo
 
+COMPRESS_KEYS = {"run", "bits", "bytes_weights_packed", "bytes_weights_float", "code_usage", "channels"}
 TINY = ["data.train_size=120", "model.width=0.5", "train.epochs=1", "train.batch_size=8", "compress.epochs=1"]
 PROGRAM_KEYS = {
     "accuracy",
@@ -71,13 +72,15 @@ def test_eval_finds_what_training_found(trained, shipped):
 
 def test_compress_tells_all_states(trained, shipped):
     found = shipped[1]["compress"].json
-    assert set(found) == {"run", "bits", "bytes_weights_packed", "float", "quantised", "hardened"}
+    assert set(found) == COMPRESS_KEYS | {"float", "quantised", "hardened"}
     assert found["bits"] == 4
     assert found["float"] == trained[1].json["test_accuracy"]
     kept = json.loads((shipped[0] / "compressed" / "compressed.json").read_text())
-    assert found["hardened"] == kept["hardened"]["accuracy"]
-    assert found["quantised"] == kept["quantised"]["accuracy"]
-    assert all(rate > 0 for rate in kept["hardened"]["rates"].values()), "a dead network proves nothing"
+    assert found["hardened"] == kept["states"]["hardened"]["accuracy"]
+    assert found["quantised"] == kept["states"]["quantised"]["accuracy"]
+    assert all(rate > 0 for rate in kept["states"]["hardened"]["rates"].values()), (
+        "a dead network proves nothing"
+    )
 
 
 def test_compress_keeps_the_evaluation(shipped):
@@ -157,6 +160,28 @@ def test_compress_again_with_other_bits(rheobase, shipped, tmp_path):
     assert done.code == 0, done.err
     assert [layer["weight_bits"] for layer in done.json["layers"]] == [8, 2, 2, 2, 8]
     assert (tmp_path / "c" / "model.c").is_file()
+
+
+@pytest.mark.parametrize("order", ["quantise_then_prune", "prune_then_quantise"])
+def test_compress_prunes_and_the_program_is_smaller(rheobase, shipped, tmp_path, order):
+    folder = shutil.copytree(shipped[0], tmp_path / "run")
+    done = rheobase(
+        *("compress", folder, f"order={order}", "round_epochs=1", "calibration=40"),
+        *("--bits", "2", "--prune", "0.5", "--score", "svs", "--epochs", "1", "--quiet", "--json", "-"),
+    )
+    assert done.code == 0, done.err
+    states = ["quantised", "pruned"] if order == "quantise_then_prune" else ["pruned", "quantised"]
+    kept = json.loads((folder / "compressed" / "compressed.json").read_text())
+    assert list(kept["states"]) == [*states, "rounded", "hardened"]
+    assert [share for _, share in done.json["channels"].items()] == [[4, 8], [8, 16], [16, 32], [16, 32]]
+    before = json.loads((shipped[0] / "compressed" / "compressed.json").read_text())["states"]["hardened"]
+    assert kept["states"]["hardened"]["weight_bytes"] < 0.5 * before["weight_bytes"]
+    exported = rheobase("export", folder, "--out", tmp_path / "c", "--json", "-")
+    assert exported.code == 0, exported.err
+    assert exported.json["equal"] == exported.json["samples"] == 400
+    assert exported.json["accuracy"] == done.json["hardened"]
+    assert rheobase("report", folder).code == 0
+    assert "50 % of the channels removed by svs" in (folder / "report.html").read_text()
 
 
 # Runs `rheobase` with the arguments given, and dies after the first epoch as a power cut would have it.

@@ -106,8 +106,8 @@ def run_demo(
         ],
         "baseline": _state(baseline),
         "float": {**_state(spike), "bytes": facts["float_bytes"]},
-        "quantised": {**_state(compressed.quantised_evaluation), "bits": compressed.config.bits},
-        "hardened": _state(compressed.hardened_evaluation),
+        "quantised": {**_state(compressed.stages["quantised"].evaluation), "bits": compressed.config.bits},
+        "hardened": _state(compressed.stages["hardened"].evaluation),
         "program": {key: value for key, value in facts.items() if key != "layers"},
         "report": str(report),
     }

@@ -34,6 +34,7 @@ from rheobase.compression.quantisers import (
     list_quantisers,
     quantiser_config,
 )
+from rheobase.compression.rounding import through_roundings
 from rheobase.compression.search import BitSearch, search_bits
 
 __all__ = [
@@ -75,5 +76,6 @@ __all__ = [
     "quantisers",
     "search_bits",
     "set_progress",
+    "through_roundings",
     "weight_bytes",
 ]

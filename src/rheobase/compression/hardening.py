@@ -35,6 +35,7 @@ from rheobase.compression.lattice import (
     LatticeNeuron,
     LatticeReadout,
     LatticeSumPool,
+    Sum,
 )
 from rheobase.compression.quantise import latent_weight, quantisers
 from rheobase.compression.quantisers import Quantiser
@@ -103,7 +104,7 @@ def harden(model: SpikingModel) -> Hardened:
             )
         builder.map = _map_after(layer, builder.map)
     chain, scale = builder.finish()
-    return Hardened(chain, (model.config.in_channels, *model.config.input_size), scale)
+    return Hardened(chain, (model.config.in_channels, *model.config.input_size), scale, builder.sums)
 
 
 def _plain_pool(name: str, layer: nn.AvgPool2d) -> tuple[int, int]:
@@ -128,6 +129,7 @@ class _Builder:
 
     def __init__(self, input_size: tuple[int, int]) -> None:
         self.chain: list[tuple[str, LatticeModule]] = []
+        self.sums: dict[str, Sum] = {}
         self.pending: _Pending | None = None
         self.input_unit = 1.0
         self.input_max = INPUT_MAX
@@ -181,6 +183,7 @@ class _Builder:
         lattice, shift = _fit(
             name, p.bound(self.input_max), theta / unit, offset / unit, reset, unit, leak_shift, layer
         )
+        self.sums[name] = Sum(unit, offset, shift)
         self._emit_weighted(shift)
         self.chain.append((name, lattice))
         self.input_unit, self.input_max = 1.0, 1

@@ -27,6 +27,30 @@ class IntegerWeight:
         return ((self.values - self.offset) / self.step).to(torch.uint8)
 
 
+@dataclass(frozen=True)
+class Sum:
+    """What the integers that reach a neuron stand for: `I_c = unit_c * sum_c + offset_c`, `sum` before its shift.
+
+    Shape: `unit`, `offset` float64 `[C]`.
+    """
+
+    unit: Tensor
+    offset: Tensor
+    shift: int
+
+    def integers(self, current: Tensor) -> Tensor:
+        """The integer sums, shifted, of a float current that was computed from them.
+
+        Shape: `[T, N, C, ...]` to the same, float32
+        """
+        per_channel = (-1, *[1] * (current.dim() - 3))
+        unit, offset = (
+            self.unit.to(current).reshape(per_channel),
+            self.offset.to(current).reshape(per_channel),
+        )
+        return torch.round((current - offset) / unit) * 2**self.shift
+
+
 class LatticeModule(nn.Module):
     """Base of the modules a hardened model is a chain of."""
 
@@ -182,18 +206,23 @@ class Hardened(nn.Module):
     """A model on the integer lattice: a chain of lattice modules that equals the integer program spike for spike.
 
     `forward` gives integer logits (as float32); times `logit_scale` they approximate the logits of the quantised model.
+    `sums` says of each neuron, by name, what its integer inputs stand for.
 
     Shape:
         `x [T, N, C, H, W]` whole numbers 0..255 `-> [T, N, K]`
     """
 
     def __init__(
-        self, chain: list[tuple[str, LatticeModule]], input_shape: tuple[int, int, int], logit_scale: float
+        self,
+        chain: list[tuple[str, LatticeModule]],
+        input_shape: tuple[int, int, int],
+        logit_scale: float,
+        sums: dict[str, Sum] | None = None,
     ) -> None:
         super().__init__()
         self.names = [name for name, _ in chain]
         self.chain = nn.Sequential(*(module for _, module in chain))
-        self.input_shape, self.logit_scale = input_shape, logit_scale
+        self.input_shape, self.logit_scale, self.sums = input_shape, logit_scale, sums or {}
         self.eval()
 
     @torch.no_grad()

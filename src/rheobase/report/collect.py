@@ -60,7 +60,7 @@ def collect(
             for name, folder, recipe, more in zip(names, folders, recipes, others, strict=True)
         ],
         states=_states(evaluation, compressed, program),
-        program=_program(program),
+        program=_program(program, (compressed or {}).get("code_usage", {})),
         samples=_samples(names, folders),
         raster=_raster(folders, result["classes"]),
         classes=[str(name) for name in result["classes"]],
@@ -180,21 +180,27 @@ def _states(
 ) -> list[State]:
     states = [State("float", evaluation["accuracy"], "float32 weights, as trained")]
     if compressed is not None:
-        bits = compressed["config"]["bits"]
+        notes = _state_notes(compressed["config"])
         states += [
-            State("quantised", compressed["quantised"]["accuracy"], f"{bits}-bit weights, fine-tuned"),
-            State(
-                "hardened",
-                compressed["hardened"]["accuracy"],
-                "integer weights, thresholds, biases, membranes",
-            ),
+            State(name, found["accuracy"], notes[name]) for name, found in compressed["states"].items()
         ]
     if program is not None:
         states.append(State("program", program["accuracy"], "C99, compiled and run on this machine"))
     return states
 
 
-def _program(found: dict[str, Any] | None) -> ProgramFacts | None:
+def _state_notes(config: dict[str, Any]) -> dict[str, str]:
+    """What each state of a compressed model is, in words."""
+    pruning = config["prune"] or {"ratio": 0, "score": ""}
+    return {
+        "quantised": f"{config['bits']}-bit weights, fine-tuned",
+        "pruned": f"{100 * pruning['ratio']:g} % of the channels removed by {pruning['score']}, fine-tuned",
+        "rounded": "trained through the integer roundings",
+        "hardened": "integer weights, thresholds, biases, membranes",
+    }
+
+
+def _program(found: dict[str, Any] | None, usages: dict[str, float]) -> ProgramFacts | None:
     if found is None:
         return None
     names = (
@@ -209,7 +215,8 @@ def _program(found: dict[str, Any] | None) -> ProgramFacts | None:
         "digest",
     )
     return ProgramFacts(
-        layers=[LayerCost(**layer) for layer in found["layers"]], **{name: found[name] for name in names}
+        layers=[LayerCost(**layer, code_usage=usages.get(layer["name"])) for layer in found["layers"]],
+        **{name: found[name] for name in names},
     )
 
 

@@ -106,6 +106,11 @@ class LayerCost:
     state_bytes: int
     synops_per_sample: float
     dense_macs_per_sample: float
+    code_usage: float | None = None  # share of the weight levels that are used
+
+    def __post_init__(self) -> None:
+        if self.code_usage is not None:
+            _fractions([self.code_usage], f"layer {self.name!r}: code_usage")
 
 
 @dataclass(frozen=True)

@@ -55,12 +55,13 @@ def state_table(states: Sequence[State]) -> Table:
 
 
 def layer_table(facts: ProgramFacts) -> Table:
-    """Bytes and operations of every layer, with totals."""
+    """Bytes and operations of every layer, with totals; `levels used` is the share of weight levels that occur."""
     rows = [
         [
             layer.name,
             layer.kind,
             str(layer.weight_bits) if layer.weight_bytes else "",
+            "" if layer.code_usage is None else percent(layer.code_usage, 0),
             size(layer.weight_bytes) if layer.weight_bytes else "",
             size(layer.state_bytes) if layer.state_bytes else "",
             _work(layer.synops_per_sample),
@@ -73,8 +74,18 @@ def layer_table(facts: ProgramFacts) -> Table:
     ]
     ratio = times(facts.dense_macs_per_sample, facts.synops_per_sample)
     work = [quantity(facts.synops_per_sample), quantity(facts.dense_macs_per_sample), ratio]
-    foot = ["total", "", "", size(facts.bytes_weights), size(facts.bytes_state), *work]
-    header = ["layer", "kind", "bits", "weights", "state", "synaptic ops", "dense MACs", "ratio"]
+    foot = ["total", "", "", "", size(facts.bytes_weights), size(facts.bytes_state), *work]
+    header = [
+        "layer",
+        "kind",
+        "bits",
+        "levels used",
+        "weights",
+        "state",
+        "synaptic ops",
+        "dense MACs",
+        "ratio",
+    ]
     return Table(header, rows, foot, text=(0, 1))
 
 

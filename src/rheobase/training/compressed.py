@@ -1,13 +1,17 @@
-"""`compress`: a trained run becomes a quantised, fine-tuned and hardened model, and a Program; each state is measured.
+"""`compress`: a trained run becomes a quantised, pruned, fine-tuned and hardened model, and a Program; each state is measured.
 
-    float --quantise_, fine-tune--> quantised --harden--> hardened --lower--> Program
+    quantise_then_prune   float --quantise_--> quantised --prune_--> pruned --> rounded --harden--> hardened --lower--> Program
+    prune_then_quantise   float --prune_--> pruned --quantise_--> quantised --> rounded --harden--> hardened --lower--> Program
 
-Written to `compressed/` in the run folder: `checkpoint.json` and its tensors (the quantised model), `compressed.json`
-(configuration and figures), `program.safetensors`.
+`epochs` of fine-tuning follow every step of pruning and the quantisation; `rounded` are the last `round_epochs`, which train
+through the roundings of the lattice. Written to `compressed/` in the run folder: `checkpoint.json` and its tensors (the model
+that is hardened), `compressed.json` (configuration, plan of what was removed, figures), `program.safetensors`.
 """
 
+import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
+
+import torch
 
 from rheobase.compression import (
     Hardened,
@@ -19,32 +23,52 @@ from rheobase.compression import (
     quantiser_config,
     search_bits,
     set_progress,
+    through_roundings,
+    weight_bytes,
 )
+from rheobase.compression.pruning import PruneConfig, PrunePlan, apply_plan, prune_iteratively
 from rheobase.compression.quantisers import widths
 from rheobase.datasets import DataSet
+from rheobase.errors import CheckpointError
 from rheobase.files import atomic_write_json
 from rheobase.models import SpikingModel
 from rheobase.objectives import build_objective
 from rheobase.program import Program, save
 from rheobase.program.lower import lower
 from rheobase.training.callback import Callback, State
-from rheobase.training.checkpoint import Checkpoint, save_checkpoint
+from rheobase.training.checkpoint import Checkpoint, load_checkpoint, load_model_tensors, save_checkpoint
 from rheobase.training.evaluation import Evaluation, evaluate
+from rheobase.training.loader import as_input
 from rheobase.training.loop import fit
 from rheobase.training.recipe import CompressConfig, OptimiserConfig, Recipe
-from rheobase.training.run import Run
+from rheobase.training.run import Run, build_model
+
+FOLDER = "compressed"
+FIGURES = "compressed.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a state of the model is worth on the test set, and the bytes of its weights, packed as far as quantised."""
+
+    evaluation: Evaluation
+    weight_bytes: int
 
 
 @dataclass(frozen=True, eq=False)
 class Compressed:
-    """The states of one model after compression, with what each is worth on the test set."""
+    """What compression left of a model.
+
+    `stages`: `quantised`, `pruned`, `rounded` (as far as the configuration has them, in the order they were made) and
+    `hardened`.
+    """
 
     config: CompressConfig
     model: SpikingModel
+    plan: PrunePlan
     hardened: Hardened
     program: Program
-    quantised_evaluation: Evaluation
-    hardened_evaluation: Evaluation
+    stages: dict[str, Stage]
 
 
 class Schedule(Callback):
@@ -74,7 +98,7 @@ def quant_config(config: CompressConfig) -> QuantConfig:
 
 
 def compress(run: Run, config: CompressConfig | None = None, *, quiet: bool | None = None) -> Compressed:
-    """Quantise a trained run, fine-tune with its own objective, harden, lower, and measure on the test set.
+    """Quantise and prune a trained run, fine-tune with its own objective, harden, lower, and measure on the test set.
 
     `config` defaults to the recipe's `compress` section. The run's float checkpoint is not touched. With
     `budget_bytes` the widths are searched for first, on the validation part; the configuration that is kept names
@@ -82,17 +106,31 @@ def compress(run: Run, config: CompressConfig | None = None, *, quiet: bool | No
 
     Raises:
         LatticeError: the model has a layer the lattice does not hold; the message names it.
+        PruneError: the model has no channel that could go, or an operation that cannot be followed.
         RecipeError: the quantiser does not have this many bits, or nothing fits the budget.
     """
     recipe = run.recipe
     config = config or recipe.compress
     data = run.dataset()
-    model = run.model()
+    model = run.model(data)
     if config.budget_bytes is not None:
         config = search(model, data, config)
-    quantise_(model, quant_config(config))
-    fine_tune(model, data, recipe, config, quiet=quiet)
+    stages: dict[str, Stage] = {}
+    plan = PrunePlan()
+    for step in _order(config):
+        if step == "quantised":
+            quantise_(model, quant_config(config))
+            fine_tune(model, data, recipe, config, callbacks=[Schedule()], quiet=quiet)
+        else:
+            assert config.prune is not None
+            plan = prune(model, data, recipe, config, config.prune, quiet=quiet)
+        stages[step] = Stage(evaluate(model, data.test), weight_bytes(model))
+    if config.round_epochs:
+        with through_roundings(model):
+            fine_tune(model, data, recipe, config, epochs=config.round_epochs, quiet=quiet)
+            stages["rounded"] = Stage(evaluate(model, data.test), weight_bytes(model))
     hardened = harden(model)
+    stages["hardened"] = Stage(evaluate(hardened, data.test), weight_bytes(model))
     program = lower(
         hardened,
         name=program_name(run),
@@ -104,11 +142,15 @@ def compress(run: Run, config: CompressConfig | None = None, *, quiet: bool | No
             "bits": config.bits,
         },
     )
-    result = Compressed(
-        config, model, hardened, program, evaluate(model, data.test), evaluate(hardened, data.test)
-    )
-    _write(run.folder / "compressed", result)
+    result = Compressed(config, model, plan, hardened, program, stages)
+    _write(run, result)
     return result
+
+
+def _order(config: CompressConfig) -> list[str]:
+    """The states before hardening, in the order they are made."""
+    steps = ["quantised"] if config.prune is None else ["quantised", "pruned"]
+    return steps if config.order == "quantise_then_prune" else steps[::-1]
 
 
 def search(model: SpikingModel, data: DataSet, config: CompressConfig) -> CompressConfig:
@@ -126,20 +168,48 @@ def search(model: SpikingModel, data: DataSet, config: CompressConfig) -> Compre
     )
 
 
+def prune(
+    model: SpikingModel,
+    data: DataSet,
+    recipe: Recipe,
+    config: CompressConfig,
+    pruning: PruneConfig,
+    *,
+    quiet: bool | None = None,
+) -> PrunePlan:
+    """Remove channels in place, scored on training recordings drawn by the recipe's seed; fine-tune after every step."""
+    generator = torch.Generator().manual_seed(recipe.train.seed)
+    chosen = torch.randperm(len(data.train), generator=generator)[: config.calibration].sort().values.numpy()
+    frames = as_input(data.train.frames[chosen])
+
+    def after(pruned: torch.nn.Module, plan: PrunePlan, step: int) -> None:
+        fine_tune(model, data, recipe, config, quiet=quiet)
+
+    return prune_iteratively(model, pruning, frames, after)
+
+
 def fine_tune(
-    model: SpikingModel, data: DataSet, recipe: Recipe, config: CompressConfig, *, quiet: bool | None = None
+    model: SpikingModel,
+    data: DataSet,
+    recipe: Recipe,
+    config: CompressConfig,
+    *,
+    epochs: int | None = None,
+    callbacks: list[Callback] | None = None,
+    quiet: bool | None = None,
 ) -> None:
-    """Train a quantised model for `config.epochs` more epochs with the recipe's objective, from a fresh optimiser."""
-    if config.epochs == 0:
+    """Train for `epochs` (default `config.epochs`) more with the recipe's objective, from a fresh optimiser."""
+    epochs = config.epochs if epochs is None else epochs
+    if epochs == 0:
         return
     fit(
         model,
         data,
         build_objective(recipe.objective),
         optimiser=OptimiserConfig(name="sgd", lr=config.lr, weight_decay=recipe.optimiser.weight_decay),
-        train=recipe.train.model_copy(update={"epochs": config.epochs, "seed": recipe.train.seed + 1}),
+        train=recipe.train.model_copy(update={"epochs": epochs, "seed": recipe.train.seed + 1}),
         augment=recipe.augment,
-        callbacks=[Schedule()],
+        callbacks=callbacks or [],
         quiet=quiet,
     )
 
@@ -150,18 +220,49 @@ def program_name(run: Run) -> str:
     return "".join(c if c.isalnum() else "_" for c in text)
 
 
-def _write(folder: Path, result: Compressed) -> None:
+def load_compressed(run: Run, data: DataSet) -> SpikingModel:
+    """The quantised and pruned model that `compress` left, in evaluation mode.
+
+    Raises:
+        CheckpointError: the run has not been compressed, or what `compress` wrote is damaged.
+    """
+    again = f"Compress the run again: `rheobase compress {run.folder}`"
+    folder = run.folder / FOLDER
+    try:
+        figures = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        config = CompressConfig.model_validate(figures["config"])
+        plan = PrunePlan.model_validate(figures["plan"])
+    except (OSError, ValueError, KeyError, TypeError) as error:  # a ValidationError is a ValueError
+        raise CheckpointError(f"{folder / FIGURES} cannot be read ({error}). {again}") from error
+    model = build_model(run.recipe, data)
+    for step in _order(config):
+        if step == "quantised":
+            quantise_(model, quant_config(config))
+        else:
+            apply_plan(model, plan)
+    try:
+        load_model_tensors(model, load_checkpoint(folder).model, f"the checkpoint of {folder}")
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}. {again}") from error
+    return model.eval()
+
+
+def _write(run: Run, result: Compressed) -> None:
+    folder = run.folder / FOLDER
     state = {name: tensor.detach() for name, tensor in result.model.state_dict().items()}
     save_checkpoint(folder, Checkpoint(result.config.epochs, state))
     save(result.program, folder / "program.safetensors")
     atomic_write_json(
-        folder / "compressed.json",
+        folder / FIGURES,
         {
             "config": result.config.model_dump(mode="json"),
+            "plan": result.plan.model_dump(mode="json"),
             "code_usage": code_usages(result.model),
             "bytes": asdict(account(result.program)),
-            "quantised": result.quantised_evaluation.to_json(),
-            "hardened": result.hardened_evaluation.to_json(),
+            "states": {
+                name: {**stage.evaluation.to_json(), "weight_bytes": stage.weight_bytes}
+                for name, stage in result.stages.items()
+            },
             "program_digest": result.program.digest(),
         },
     )

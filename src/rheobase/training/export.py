@@ -4,7 +4,6 @@ The comparison is spike for spike and logit for logit: the C compiled here again
 samples the NumPy reference against both. Written to the run folder: `c/` (the sources) and `program.json` (the figures).
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rheobase.compression import Hardened, harden, quantise_
+from rheobase.compression import Hardened, harden
 from rheobase.compression.lattice import LatticeNeuron
 from rheobase.cost import Table, count
 from rheobase.datasets import DataSet
@@ -37,9 +36,7 @@ from rheobase.program import (
     write_c,
 )
 from rheobase.program.lower import lower
-from rheobase.training.checkpoint import load_checkpoint, load_model_tensors
-from rheobase.training.compressed import quant_config
-from rheobase.training.recipe import CompressConfig
+from rheobase.training.compressed import load_compressed
 from rheobase.training.run import Run, build_model
 
 GOLDEN = 2  # recordings that the C self-test carries
@@ -155,28 +152,12 @@ def load_program(run: Run) -> Program:
 
 
 def load_hardened(run: Run, data: DataSet) -> Hardened:
-    """The hardened model, made again from the quantised checkpoint.
+    """The hardened model, made again from the compressed checkpoint.
 
     Raises:
         CheckpointError: what `compress` wrote is missing or damaged.
     """
-    folder = run.folder / "compressed"
-    path = folder / "compressed.json"
-    try:
-        config = CompressConfig.model_validate(json.loads(path.read_text(encoding="utf-8"))["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:  # a ValidationError is a ValueError
-        raise CheckpointError(
-            f"{path} cannot be read ({error}). Compress the run again: `rheobase compress {run.folder}`"
-        ) from error
-    model = build_model(run.recipe, data)
-    quantise_(model, quant_config(config))
-    try:
-        load_model_tensors(model, load_checkpoint(folder).model, f"the checkpoint of {folder}")
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{error}. Or compress the run again: `rheobase compress {run.folder}`"
-        ) from error
-    return harden(model.eval())
+    return harden(load_compressed(run, data))
 
 
 def hardened_trace(model: Hardened, frames: NDArray[np.uint8]) -> Trace:

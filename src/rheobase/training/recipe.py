@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from rheobase.compression.pruning.config import PruneConfig
 from rheobase.compression.quantisers import QuantiserBase, QuantiserConfig, quantiser_config
 from rheobase.compression.quantisers.base import Bits
 from rheobase.compression.quantisers.rescaw import STE, GammaMode
@@ -136,7 +137,7 @@ class AugmentConfig(Config):
 
 
 class CompressConfig(Config):
-    """Fewer bits after training: quantise the model, fine-tune it for `epochs` at `lr`, harden it.
+    """Fewer bits and channels after training: quantise, prune, fine-tune each for `epochs` at `lr`, harden.
 
     `bits` goes to all weighted layers but the first and the last, which take `edge_bits`; each method allows its
     own widths. `gamma_mode` and `ste` are read by `rescaw` alone. `overrides` maps name patterns to the quantiser
@@ -155,7 +156,17 @@ class CompressConfig(Config):
     budget_bytes: int | None = Field(default=None, ge=1)
     """Of all packed weights: the width of each layer is then searched for; `bits` and `edge_bits` are not read."""
 
+    prune: PruneConfig | None = None
+    """Channels to remove (`prune: {ratio: 0.5, score: svs}`); `epochs` of fine-tuning follow each of its iterations."""
+
+    order: Literal["quantise_then_prune", "prune_then_quantise"] = "quantise_then_prune"
+    calibration: int = Field(default=640, ge=1)
+    """Training recordings that channels are scored on."""
+
     epochs: int = Field(default=5, ge=0)
+    round_epochs: int = Field(default=0, ge=0)
+    """Epochs of fine-tuning through the roundings of the integer lattice, with batch-norm frozen, after all others."""
+
     lr: float = Field(default=0.01, gt=0)
 
     def weights(self) -> QuantiserBase:

@@ -23,7 +23,8 @@ class PruneConfig(Config):
     factors (see `prune_iteratively`).
 
     `svs_tolerance`: singular values above it count, `None` is the matrix-rank tolerance. `batch` recordings run at a
-    time while channels are scored. `seed` is that of the random score.
+    time while channels are scored. `seed` is that of the random score. `inverse` removes the highest scores in place of the
+    lowest: a control experiment, which should do harm.
     """
 
     score: ScoreName = "svs"
@@ -36,6 +37,7 @@ class PruneConfig(Config):
     svs_tolerance: float | None = Field(default=1e-6, ge=0)
     batch: int = Field(default=128, ge=1)
     seed: int = 0
+    inverse: bool = False
 
     @field_validator("score", mode="before")
     @classmethod

@@ -38,8 +38,11 @@ SCORES: dict[str, Callable[[], Score]] = {}
 
 
 def rank(subject: Subject) -> list[Ranking]:
-    """The rankings of the configured score."""
-    return SCORES[subject.config.score]()(subject)
+    """The rankings of the configured score, the other way round with `inverse`."""
+    rankings = SCORES[subject.config.score]()(subject)
+    if subject.config.inverse:
+        return [Ranking(-each.score, -each.tie) for each in rankings]
+    return rankings
 
 
 class Mean:
