@@ -151,7 +151,7 @@ def test_bits_that_are_no_choice(refused, run):
 
 
 def test_pruning_that_is_no_choice(refused, run):
-    refused("compress", run, "--prune", "1.5", names=["compress.prune.ratio=1.5", "below 1"])
+    refused("compress", run, "--prune", "1.5", names=["compress.prune", "1.5 cannot be", "below 1"])
     refused("compress", run, "--prune", "0.5", "--score", "svd", names=["svd", "did you mean 'svs'"])
     refused("compress", run, "prune.itertions=2", names=["itertions", "did you mean 'iterations'"])
 
