@@ -1,5 +1,13 @@
 """The neuron scan: surrogate derivatives, a plain torch reference, a fused C kernel compiled on first use."""
 
+from rheobase.kernels.membranes import (
+    MEMBRANES,
+    Membrane,
+    MembraneBase,
+    SquatMembrane,
+    TanhMembrane,
+    UniformMembrane,
+)
 from rheobase.kernels.reference import membrane_trace, scan_reference
 from rheobase.kernels.scan import neuron_scan
 from rheobase.kernels.surrogates import (
@@ -15,14 +23,20 @@ from rheobase.kernels.surrogates import (
 )
 
 __all__ = [
+    "MEMBRANES",
     "SURROGATES",
     "Atan",
+    "Membrane",
+    "MembraneBase",
     "PiecewiseQuadratic",
     "Rectangular",
     "Sigmoid",
+    "SquatMembrane",
     "Surrogate",
     "SurrogateBase",
+    "TanhMembrane",
     "Triangular",
+    "UniformMembrane",
     "membrane_trace",
     "neuron_scan",
     "scan_reference",

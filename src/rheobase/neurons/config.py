@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rheobase.config import Config
-from rheobase.kernels import Rectangular, Surrogate
+from rheobase.kernels import Membrane, Rectangular, Surrogate
 
 
 class NeuronConfig(Config):
@@ -39,6 +39,7 @@ class NeuronConfig(Config):
     ternary: bool = False
     membrane_bits: Literal[2, 4, 8] | None = None
     membrane_limit: float = Field(default=1.0, gt=0)
+    membrane: Membrane | None = None
     surrogate: Surrogate = Rectangular()
 
     @model_validator(mode="after")
