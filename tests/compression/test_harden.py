@@ -25,7 +25,7 @@ from rheobase.compression.quantise import latent_weight
 from rheobase.errors import LatticeError
 from rheobase.layers import BatchNorm2d
 from rheobase.models import create_model
-from rheobase.neurons import preset
+from rheobase.neurons import TanhMembrane, preset
 from rheobase.objectives import capture
 from rheobase.program import reference, verify
 from rheobase.program.lower import lower
@@ -208,7 +208,7 @@ def test_refusals_name_layer_and_reason():
     )
     with pytest.raises(LatticeError, match="plain chain"):
         harden(residual.eval())
-    for option in ({"ternary": True}, {"membrane_bits": 4}):
+    for option in ({"ternary": True}, {"membrane": TanhMembrane(bits=4)}):
         with pytest.raises(LatticeError, match=f"neuron1.*{next(iter(option))}"):
             harden(trained_like(neuron=preset("lif_soft").model_copy(update=option)))
     free = create_model("vgg_small", num_classes=5, in_channels=2, input_size=SIZE, width=0.5)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from rheobase.kernels import SURROGATES, Sigmoid
+from rheobase.kernels import SURROGATES, Sigmoid, SquatMembrane, TanhMembrane, UniformMembrane
 from rheobase.native import compiler
 
 OPTIONS = [
@@ -20,10 +20,19 @@ OPTIONS = [
 VARIANTS = [
     pytest.param({}, id="binary"),
     pytest.param({"ternary": True}, id="ternary"),
-    pytest.param({"membrane_bits": 2, "membrane_limit": 0.75}, id="2-bit"),
-    pytest.param({"membrane_bits": 4, "membrane_limit": 0.875}, id="4-bit"),
-    pytest.param({"membrane_bits": 8, "membrane_limit": 1.0}, id="8-bit"),
-    pytest.param({"ternary": True, "membrane_bits": 4, "membrane_limit": 1.3}, id="ternary-4-bit"),
+    pytest.param(
+        {"membrane": UniformMembrane(bits=4, limit=0.875)}, id="uniform"
+    ),  # edges tie with sums of `drive`
+    pytest.param({"membrane": TanhMembrane(bits=2)}, id="tanh"),
+    pytest.param({"membrane": SquatMembrane(bits=8)}, id="squat"),
+    pytest.param({"ternary": True, "membrane": UniformMembrane(bits=8, limit=1.3)}, id="ternary-uniform"),
+]
+MEMBRANES = [
+    *(UniformMembrane(bits=bits, limit=limit) for bits, limit in ((2, 0.75), (4, 0.875), (8, 1.0))),
+    *(TanhMembrane(bits=bits, limit=limit) for bits, limit in ((2, 1.0), (4, 0.9), (8, 1.0))),
+    *(SquatMembrane(bits=bits) for bits in (2, 4, 8)),
+    SquatMembrane(bits=4, threshold=0.75, lower=0.5, upper=0.0, multiplier=0.7),
+    SquatMembrane(bits=8, spacing="uniform"),
 ]
 PLAIN = {"surrogate": Sigmoid(), "v_reset": None, "detach_reset": False, "strict": False}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scan_cases import OPTIONS, PLAIN, VARIANTS, drive, gradients, needs_compiler
+from scan_cases import MEMBRANES, OPTIONS, PLAIN, VARIANTS, drive, gradients, needs_compiler
 from torch.utils.flop_counter import FlopCounterMode
 
 from rheobase.errors import RheobaseError
@@ -15,6 +15,7 @@ from rheobase.kernels import (
     Atan,
     Rectangular,
     Sigmoid,
+    TanhMembrane,
     buffers,
     fused,
     neuron_scan,
@@ -60,6 +61,27 @@ def test_all_options(options, variant):
     assert all(value.abs().sum() > 0 for value in (*ours, *agree(x, *per_channel, options)))
     agree(x, torch.tensor(0.5), per_channel[1], options)
     agree(x, per_channel[0], torch.tensor(1.0), options)
+
+
+@pytest.mark.parametrize("dtype", fused.DTYPES, ids=str)
+@pytest.mark.parametrize("ternary", [False, True])
+@pytest.mark.parametrize("v_reset", [None, 0.0, -0.25])
+@pytest.mark.parametrize("membrane", MEMBRANES, ids=repr)
+def test_every_membrane(membrane, v_reset, ternary, dtype):
+    """Over a block's end, for one step, and for parameters per channel of a channels-last map."""
+    options = PLAIN | {"v_reset": v_reset, "ternary": ternary, "membrane": membrane}
+    close = {
+        torch.float32: {"rtol": 1e-4, "atol": 1e-5},
+        torch.bfloat16: {"rtol": 1e-2, "atol": 1e-5},
+        torch.float16: {"rtol": 1e-2, "atol": 2e-3},
+    }[dtype]
+    numbers = torch.tensor(0.5), torch.tensor(1.0)
+    generator = torch.Generator().manual_seed(5)
+    for x in (drive(4, FORWARD + 1), 2 * torch.randn(4, backward_block(4) + 3, generator=generator)):
+        assert agree(x.to(dtype), *numbers, options, close=close)[0].abs().sum() > 0
+    agree(torch.randn(1, 2, 33, generator=generator).to(dtype), *numbers, options, close=close)
+    per_channel = torch.tensor([0.3, 0.5, 0.9]), torch.tensor([1.0, 0.5, 0.75])
+    agree(LAYOUTS["channels_last"]().to(dtype), *per_channel, options, close=close)
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -230,7 +252,7 @@ def test_eager_call_and_operator_agree(variant):
 def test_exports():
     class Net(torch.nn.Module):
         def forward(self, x):
-            return neuron_scan(x, 0.5, 1.0, **PLAIN | {"ternary": True, "membrane_bits": 4})
+            return neuron_scan(x, 0.5, 1.0, **PLAIN | {"ternary": True, "membrane": TanhMembrane(bits=4)})
 
     x = drive(4, 2, 3, 5)
     program = torch.export.export(Net(), (x,))
@@ -246,26 +268,30 @@ def test_no_second_derivative():
         grad.sum().backward()
 
 
+@pytest.mark.parametrize("membrane", [(None, 0, ()), ("squat", 4, (1.0, 0.0, 0.2, 0.5))])
 @pytest.mark.parametrize("per_channel", [False, True])
-def test_operator_contract(per_channel):
+def test_operator_contract(per_channel, membrane):
     leak, threshold = (torch.full((3,) * per_channel, value, requires_grad=True) for value in (0.5, 1.0))
     x = drive(4, 2, 3, 5).requires_grad_()
     torch.library.opcheck(
-        operator.fused_scan, (x, leak, threshold, None, False, False, "sigmoid", 4.0, False, None, 1.0)
+        operator.fused_scan, (x, leak, threshold, None, False, False, "sigmoid", 4.0, False, *membrane)
     )
     bare = [value.detach() for value in (x, x, leak, threshold)]
     for want in (False, True):
         torch.library.opcheck(
-            operator.fused_scan_backward, (*bare, 0.0, True, True, "atan", 2.0, True, 4, 1.0, want)
+            operator.fused_scan_backward, (*bare, 0.0, True, True, "atan", 2.0, True, *membrane, want)
         )
 
 
-def test_compiles_without_a_graph_break():
-    x = drive(3, 2, 4).requires_grad_()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # the second runs the reference
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_compiles_without_a_graph_break(variant, dtype):
+    torch._dynamo.reset()
+    x = drive(3, 2, 4).to(dtype).requires_grad_()
     leak = torch.tensor(0.5, requires_grad=True)
 
     def loss(x, leak):
-        return (neuron_scan(x * 1.5, leak, 1.0, **PLAIN) * x).sum()
+        return (neuron_scan(x * 1.5, leak, 1.0, **PLAIN | variant) * x).sum()
 
     found = torch.autograd.grad(torch.compile(loss, backend="aot_eager", fullgraph=True)(x, leak), (x, leak))
     for ours, theirs in zip(found, torch.autograd.grad(loss(x, leak), (x, leak)), strict=True):

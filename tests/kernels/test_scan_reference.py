@@ -1,6 +1,6 @@
 import pytest
 import torch
-from scan_cases import OPTIONS, PLAIN, VARIANTS, gradients
+from scan_cases import MEMBRANES, OPTIONS, PLAIN, VARIANTS, gradients
 
 from rheobase.errors import RheobaseError
 from rheobase.kernels import (
@@ -11,7 +11,6 @@ from rheobase.kernels import (
     neuron_scan,
     scan_reference,
 )
-from rheobase.kernels.reference import round_membrane
 
 
 def column(*values):
@@ -46,43 +45,6 @@ def test_ternary_by_hand(v_reset, after):
     assert h.flatten().tolist() == after
     expected = [-1, -1, 1, 1] if v_reset is None else [-1, 0, 1, 1]
     assert spikes.flatten().tolist() == expected == neuron_scan(x, 0.5, 1.0, **options).flatten().tolist()
-
-
-@pytest.mark.parametrize("scan", [scan_reference, neuron_scan])
-def test_rounded_membrane_by_hand(scan):
-    """Levels {-1, 0, 1} * 0.75, leak 1, threshold 1: the sum 1.125 fires, its rounding 0.75 would not."""
-    options = PLAIN | {"membrane_bits": 2, "membrane_limit": 0.75}
-    # h: 0.5 -> v 0.75 | 1.125 fires, 0.125 -> 0 | 0.25 -> 0 | 0.9375 -> 0.75 | 0.75 - 3 -> -0.75 | -0.75
-    x = column(0.5, 0.375, 0.25, 0.9375, -3.0, 0.0)
-    assert scan(x, 1.0, 1.0, **options).flatten().tolist() == [0, 1, 0, 0, 0, 0]
-    _, h = membrane_trace(x, 1.0, 1.0, **options)
-    assert h.flatten().tolist() == [0.5, 1.125, 0.25, 0.9375, -2.25, -0.75]
-
-
-@pytest.mark.parametrize("bits, most", [(2, 3), (4, 15), (8, 255)])
-def test_rounded_membrane_has_few_levels(bits, most):
-    w = torch.linspace(-2, 2, 4001)
-    found = round_membrane(w, bits, 1.0)
-    assert len(found.unique()) == most
-    assert float(found.min()) == -1 and float(found.max()) == 1
-    inside = w.abs() <= 1
-    assert float((found - w)[inside].abs().max()) <= 0.5 / (2 ** (bits - 1) - 1) + 1e-6
-
-
-@pytest.mark.parametrize("scan", [scan_reference, neuron_scan])
-def test_rounding_passes_the_gradient_unless_it_clips(scan):
-    for first, passes in ((0.5, True), (-0.5, True), (-2.0, False)):
-        x = column(first, 0.25).requires_grad_()
-        options = PLAIN | {"membrane_bits": 4, "membrane_limit": 1.0}
-        (grad,) = torch.autograd.grad(scan(x, 0.5, 1.0, **options)[1].sum(), x)
-        assert bool(grad[0] != 0) == passes
-
-
-@pytest.mark.parametrize("scan", [scan_reference, neuron_scan])
-def test_impossible_grids_are_refused(scan):
-    for bad in ({"membrane_bits": 1}, {"membrane_bits": 4, "membrane_limit": 0.0}):
-        with pytest.raises(RheobaseError, match=r"membrane_bits must be 2..16"):
-            scan(torch.zeros(2, 3), 0.5, 1.0, **PLAIN | bad)
 
 
 @pytest.mark.parametrize("scan", [scan_reference, neuron_scan])
@@ -156,6 +118,18 @@ def test_smooth_scan_passes_finite_differences(name, v_reset, variant):
     leak = torch.tensor([0.3, 0.5, 0.9], dtype=torch.float64, requires_grad=True)
     threshold = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
     options = PLAIN | {"surrogate": SURROGATES[name](), "v_reset": v_reset, "smooth": True} | variant
+    assert torch.autograd.gradcheck(
+        lambda *given: scan_reference(*given, **options), (x, leak, threshold), eps=1e-7, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("v_reset", [None, 0.0])
+@pytest.mark.parametrize("membrane", MEMBRANES, ids=repr)
+def test_smooth_quantisers_pass_finite_differences(membrane, v_reset):
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(4, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
+    leak, threshold = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (0.6, 0.8))
+    options = PLAIN | {"v_reset": v_reset, "membrane": membrane, "smooth": True}
     assert torch.autograd.gradcheck(
         lambda *given: scan_reference(*given, **options), (x, leak, threshold), eps=1e-7, atol=1e-5
     )

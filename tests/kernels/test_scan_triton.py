@@ -1,13 +1,14 @@
 """The Triton scan in Triton's interpreter, on CPU tensors: its arithmetic, not its speed."""
 
+import math
 import os
 
 import pytest
 import torch
-from scan_cases import OPTIONS, PLAIN, VARIANTS, drive
+from scan_cases import MEMBRANES, OPTIONS, PLAIN, VARIANTS, drive
 
 from rheobase.kernels import scan_reference
-from rheobase.kernels.options import ScanOptions
+from rheobase.kernels.options import scan_options
 
 os.environ.setdefault("TRITON_INTERPRET", "1")  # read when the kernels are defined
 pytest.importorskip("triton", reason="triton is not installed (it comes with torch for CUDA)")
@@ -17,9 +18,7 @@ from rheobase.kernels import triton_scan
 
 def agree(x, leak, threshold, given):
     """Triton against reference: the same spikes, close gradients, none silently zero."""
-    surrogate = given["surrogate"]
-    named = {key: value for key, value in given.items() if key != "surrogate"}
-    options = ScanOptions(surrogate=surrogate.name, shape=surrogate.shape, **named)
+    options = scan_options(**given)
     grad = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x.dtype)
     inputs = [value.detach().requires_grad_() for value in (x, leak, threshold)]
     spikes = scan_reference(*inputs, **given)
@@ -43,6 +42,23 @@ def test_all_options(options, variant):
     agree(drive(5, 2, 3, 4), leak, threshold, options | variant)
 
 
+@pytest.mark.parametrize("ternary", [False, True])
+@pytest.mark.parametrize("v_reset", [None, 0.0])
+@pytest.mark.parametrize("membrane", MEMBRANES, ids=repr)
+def test_every_membrane(membrane, v_reset, ternary):
+    leak, threshold = torch.tensor([0.3, 0.5, 1.0]), torch.tensor([1.0, 0.75, 0.4])
+    options = PLAIN | {"v_reset": v_reset, "ternary": ternary, "membrane": membrane}
+    agree(drive(4, 2, 3, 30), leak, threshold, options)
+    agree(2 * torch.randn(3, 2, 3, 30, generator=torch.Generator().manual_seed(5)), leak, threshold, options)
+
+
+def test_nan_membrane_stays_nan():
+    options = scan_options(**PLAIN | {"membrane": MEMBRANES[0]})
+    x = torch.tensor([[[math.nan]], [[1.0]]])
+    _, sums = triton_scan.backward(torch.ones_like(x), x, 0.5, 1.0, options, True)
+    assert sums.isnan().all()
+
+
 @pytest.mark.parametrize("n", [1, triton_scan.BLOCK - 1, triton_scan.BLOCK, 2 * triton_scan.BLOCK + 1])
 @pytest.mark.parametrize("steps", [1, 4])
 def test_block_boundaries(n, steps):
@@ -51,8 +67,7 @@ def test_block_boundaries(n, steps):
     if steps > 1:
         agree(x, torch.tensor(0.5), torch.tensor(1.0), PLAIN)
     else:
-        options = ScanOptions(None, False, False, "sigmoid", 4.0)
-        spikes = triton_scan.forward(x, 0.5, 0.5, options)
+        spikes = triton_scan.forward(x, 0.5, 0.5, scan_options(**PLAIN))
         assert torch.equal(spikes, scan_reference(x, 0.5, 0.5, **PLAIN))
 
 

@@ -13,8 +13,11 @@ from rheobase.neurons import (
     LIF,
     PLIF,
     PRESETS,
+    Membrane,
     NeuronConfig,
     Sigmoid,
+    TanhMembrane,
+    UniformMembrane,
     build_neuron,
     if_,
     lif,
@@ -47,11 +50,14 @@ def test_presets_say_what_the_table_says() -> None:
         "lif_tet": ("lif", 2.0, 1.0, 0.0, False, False, True, "triangular"),
         "lif_nda": ("lif", 4 / 3, 0.5, 0.0, False, False, False, "rectangular"),
         "lif_ms": ("lif", 4 / 3, 0.5, 0.0, False, True, True, "rectangular"),
+        "q_snn": ("lif", 2.0, 1.0, 0.0, False, False, True, "triangular"),
         "plif_sew": ("plif", 2.0, 1.0, 0.0, True, True, False, "atan"),
         "if_soft": ("if", 2.0, 1.0, None, False, False, False, "rectangular"),
     }
     shapes = {name: c.surrogate.shape for name, c in PRESETS.items()}
     assert shapes == dict.fromkeys(PRESETS, 1.0) | {"lif_sj": 4.0, "plif_sew": 2.0}
+    membranes = {name: c.membrane for name, c in PRESETS.items()}
+    assert membranes == dict.fromkeys(PRESETS) | {"q_snn": TanhMembrane(bits=8, limit=1.0)}
 
 
 def test_unknown_preset_suggests() -> None:
@@ -148,8 +154,12 @@ def test_threshold_is_learned_or_kept() -> None:
 
 VARIANTS = [
     {"ternary": True},
-    {"membrane_bits": 2},
-    {"ternary": True, "membrane_bits": 8, "membrane_limit": 1.5},
+    {"membrane": {"name": "uniform", "bits": 2}},
+    {"membrane": {"name": "tanh", "bits": 2}, "v_reset": 0.0},
+    {"membrane": {"name": "squat", "bits": 4, "upper": 0.5}},
+    {"ternary": True, "membrane": {"name": "uniform", "bits": 8, "limit": 1.5}},
+    {"ternary": True, "membrane": {"name": "tanh", "bits": 4}, "strict": True},
+    {"ternary": True, "membrane": {"name": "squat", "bits": 8}, "v_reset": 0.0},
 ]
 
 
@@ -162,16 +172,36 @@ def test_variants_are_options_of_every_neuron(kind: str, options: dict[str, obje
     inputs = x.clone().requires_grad_()
     spikes = neuron(inputs)
     assert bool((spikes < 0).any()) == config.ternary
-    assert not torch.equal(spikes, build_neuron(NeuronConfig(kind=config.kind, surrogate=Sigmoid()))(x))
+    plain = config.model_copy(update={"ternary": False, "membrane": None})
+    assert not torch.equal(spikes, build_neuron(plain)(x))
     spikes.mean().backward()
     assert inputs.grad is not None and bool((inputs.grad != 0).all())
     assert all(p.grad is not None and bool(p.grad != 0) for p in neuron.parameters())
-    assert "ternary" in repr(neuron) or f"membrane_bits={config.membrane_bits}" in repr(neuron)
+    assert ("ternary" in repr(neuron)) == config.ternary
+    if config.membrane is not None:
+        assert f"{config.membrane.name} membrane of {config.membrane.bits} bit" in repr(neuron)
+    assert NeuronConfig.model_validate_json(config.model_dump_json()) == config
 
 
-def test_ternary_neurons_are_odd() -> None:
+@pytest.mark.parametrize("options", VARIANTS)
+@pytest.mark.parametrize("kind", ["lif", "if", "plif"])
+def test_variants_fire_as_the_reference(
+    kind: str, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = (drive(6, 4, 3, 5) - 1) * 2
+    thresholds = torch.tensor([0.5, 1.0, 2.0])
+    neuron = build_neuron(NeuronConfig.model_validate({"kind": kind, **options}))
+    channels = type(neuron)(neuron.config, thresholds)
+    fused = neuron(x), channels(x)
+    monkeypatch.setenv("RHEOBASE_KERNEL", "reference")
+    assert torch.equal(fused[0], neuron(x)) and torch.equal(fused[1], channels(x))
+    assert all(spikes.abs().sum() > 0 for spikes in fused)
+
+
+@pytest.mark.parametrize("membrane", [None, UniformMembrane(bits=4), TanhMembrane(bits=8)])
+def test_ternary_neurons_are_odd(membrane: Membrane | None) -> None:
     x = (drive(6, 4, 3) - 1) * 2
-    config = NeuronConfig(ternary=True, v_reset=0.0, membrane_bits=4)
+    config = NeuronConfig(ternary=True, v_reset=0.0, membrane=membrane)
     assert torch.equal(LIF(config)(-x), -LIF(config)(x))
 
 
@@ -201,8 +231,10 @@ def test_bad_parameters() -> None:
         ({"kind": "if", "decay_input": True}, "no decay"),
         ({"v_reset": 1.0}, "must lie below"),
         ({"treshold": 1.0}, "Extra inputs"),
-        ({"membrane_bits": 3}, "2, 4 or 8"),
-        ({"membrane_limit": 0.0}, "greater than 0"),
+        ({"membrane": {"name": "uniform", "bits": 3}}, "2, 4 or 8"),
+        ({"membrane": {"name": "tanh", "bits": 4, "limit": 2.0}}, "less than or equal to 1"),
+        ({"membrane": {"name": "squat", "bits": 4, "multiplier": 2.0}}, "less than 1"),
+        ({"membrane": {"bits": 4}}, "discriminator 'name'"),
     ]:
         with pytest.raises(ValidationError, match=message):
             NeuronConfig.model_validate(options)
@@ -214,4 +246,8 @@ def test_bad_parameters() -> None:
 
 def test_repr_says_what_matters() -> None:
     assert repr(build_neuron(preset("lif_tet"))) == "LIF(tau=2, v_threshold=1, v_reset=0, strict, triangular)"
+    assert (
+        repr(build_neuron(preset("q_snn")))
+        == "LIF(tau=2, v_threshold=1, v_reset=0, strict, tanh membrane of 8 bit, triangular)"
+    )
     assert repr(build_neuron(preset("if_soft"))) == "IF(v_threshold=1, v_reset=soft, rectangular)"

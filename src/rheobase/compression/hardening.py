@@ -285,10 +285,10 @@ def _plain_neuron(name: str, layer: Neuron) -> None:
         raise LatticeError(
             f"neuron {name!r} fires -1 too (ternary), and the program's events are not negative: train with ternary=False"
         )
-    if layer.config.membrane_bits is not None:
+    if layer.config.membrane is not None:
         raise LatticeError(
-            f"neuron {name!r} rounds its membrane to {layer.config.membrane_bits} bits in units of the membrane, while a "
-            "program's membrane counts in units of the weights: leave out membrane_bits; the program keeps 16 bits"
+            f"neuron {name!r} rounds its membrane to {layer.config.membrane.bits} bits in units of the membrane, while a "
+            "program's membrane counts in units of the weights: leave out membrane; the program keeps 16 bits"
         )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rheobase.kernels.buffers import empty_strided
 from rheobase.kernels.layout import channel_runs, time_major_dense
-from rheobase.kernels.options import ScanOptions, membrane_grid, surrogate_numbers
+from rheobase.kernels.options import ScanOptions, staircase, surrogate_numbers
 from rheobase.native import CompilerError, compile_shared
 
 SOURCE = Path(__file__).with_name("scan.c")
@@ -32,12 +32,20 @@ DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 GRAIN = 1 << 15  # elements worth one more thread
 
 
+class _Stairs(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_float * 256) for name in ("levels", "edges")),
+        *((name, ctypes.c_float) for name in ("centre", "half")),
+        *((name, ctypes.c_int32) for name in ("bits", "curved")),
+    ]
+
+
 class _Scan(ctypes.Structure):
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("x", "grad", "out", "leak", "threshold", "sums")),
+        *((name, ctypes.c_void_p) for name in ("x", "grad", "out", "leak", "threshold", "sums", "stairs")),
         *((name, ctypes.c_int64) for name in ("T", "n", "channels", "inner")),
         *((name, ctypes.c_int32) for name in ("dtype", "hard", "detach", "strict", "surrogate", "ternary")),
-        *((name, ctypes.c_float) for name in ("v_reset", "a", "b", "levels", "step", "per_step")),
+        *((name, ctypes.c_float) for name in ("v_reset", "a", "b")),
     ]
 
 
@@ -73,6 +81,19 @@ def _parameter(value: float | Tensor, channels: int) -> Tensor | ctypes.Array[ct
     return flat.expand(channels).contiguous()
 
 
+@cache
+def _tables(name: str, bits: int, numbers: tuple[float, ...]) -> _Stairs:
+    stairs = staircase(name, bits, numbers)
+    return _Stairs(stairs.levels, stairs.edges, stairs.centre, stairs.half, bits, stairs.curved)
+
+
+def _stairs(options: ScanOptions) -> _Stairs | None:
+    """The membrane quantiser in C's memory, which the cache keeps."""
+    if options.membrane is None:
+        return None
+    return _tables(options.membrane, options.membrane_bits, tuple(options.membrane_numbers))
+
+
 def _address(memory: Tensor | ctypes.Array[ctypes.c_float]) -> int:
     return memory.data_ptr() if isinstance(memory, Tensor) else ctypes.addressof(memory)
 
@@ -100,7 +121,7 @@ def _call(
     steps, elements = source.shape[0], source.numel()
     threads = max(1, min(torch.get_num_threads(), elements // GRAIN))
     sums = torch.zeros(threads, 2, channels, dtype=torch.float64) if want_sums else None
-    levels, step = membrane_grid(options.membrane_bits, options.membrane_limit)
+    stairs = _stairs(options)
     loop, a, b = surrogate_numbers(options.surrogate, options.shape)
     scan = _Scan(
         source.data_ptr(),
@@ -109,6 +130,7 @@ def _call(
         _address(leaks),
         _address(thresholds),
         None if sums is None else sums.data_ptr(),
+        None if stairs is None else ctypes.addressof(stairs),
         steps,
         elements // steps,
         channels,
@@ -122,9 +144,6 @@ def _call(
         options.v_reset or 0.0,
         a,
         b,
-        levels,
-        step,
-        1.0 / step,
     )
     if (native.scan_forward if grad is None else native.scan_backward)(scan, threads):
         raise MemoryError("the neuron scan found no memory for its scratch")

@@ -225,7 +225,7 @@ class SquatMembrane(MembraneBase):
         lo, hi = self._range()
         count, factor = 2**self.bits, self.numbers[3]
         if self.spacing == "uniform":
-            levels = [lo + (hi - lo) * i / (count - 1) for i in range(count)]
+            levels = [(lo * (count - 1 - i) + hi * i) / (count - 1) for i in range(count)]
         else:
             below = max(2, math.floor(count * (self.threshold - lo) / (hi - lo)) - 1)
             above = count - 1 - below

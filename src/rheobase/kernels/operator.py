@@ -1,5 +1,6 @@
 """The fused scan as torch sees it: an operator for tracing, and a lighter autograd function for eager calls."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -42,15 +43,16 @@ def fused_scan(
     surrogate: str,
     shape: float,
     ternary: bool,
-    membrane_bits: int | None,
-    membrane_limit: float,
+    membrane: str | None,
+    membrane_bits: int,
+    membrane_numbers: Sequence[float],
 ) -> Tensor:
     """The scan of `reference.py` in one pass over memory; the options are those of `ScanOptions`.
 
     Shape: x [T, N, C, ...] float32, bfloat16 or float16; leak and threshold [] or [C]; spikes like x.
     """
     options = ScanOptions(
-        v_reset, detach_reset, strict, surrogate, shape, ternary, membrane_bits, membrane_limit
+        v_reset, detach_reset, strict, surrogate, shape, ternary, membrane, membrane_bits, membrane_numbers
     )
     spikes: Tensor = _kernels(x).forward(x, leak, threshold, options)
     return spikes
@@ -68,13 +70,14 @@ def fused_scan_backward(
     surrogate: str,
     shape: float,
     ternary: bool,
-    membrane_bits: int | None,
-    membrane_limit: float,
+    membrane: str | None,
+    membrane_bits: int,
+    membrane_numbers: Sequence[float],
     want_sums: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients to x, leak and threshold; the last two are zeros unless `want_sums`."""
     options = ScanOptions(
-        v_reset, detach_reset, strict, surrogate, shape, ternary, membrane_bits, membrane_limit
+        v_reset, detach_reset, strict, surrogate, shape, ternary, membrane, membrane_bits, membrane_numbers
     )
     gx, sums = _kernels(x).backward(grad, x, leak, threshold, options, want_sums)
     if sums is None:

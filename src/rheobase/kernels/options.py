@@ -1,8 +1,12 @@
 """The options of one recurrence, as the kernels and the torch operator take them."""
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
+
+from rheobase.kernels.membranes import MEMBRANES, MembraneBase
+from rheobase.kernels.surrogates import SurrogateBase
 
 RECTANGULAR, TENT, SIGMOID, ATAN = range(4)
 
@@ -16,16 +20,51 @@ class ScanOptions(NamedTuple):
     surrogate: str
     shape: float
     ternary: bool = False
-    membrane_bits: int | None = None
-    membrane_limit: float = 1.0
+    membrane: str | None = None
+    membrane_bits: int = 0
+    membrane_numbers: Sequence[float] = ()
 
 
-def membrane_grid(bits: int | None, limit: float) -> tuple[int, float]:
-    """Levels on either side of 0, and their distance: `n = 2^(bits-1) - 1` and `limit / n`; (0, 1) without bits."""
-    if bits is None:
-        return 0, 1.0
-    levels = 2 ** (bits - 1) - 1
-    return levels, limit / levels
+def scan_options(
+    v_reset: float | None,
+    detach_reset: bool,
+    strict: bool,
+    surrogate: SurrogateBase,
+    ternary: bool = False,
+    membrane: MembraneBase | None = None,
+) -> ScanOptions:
+    """The options with surrogate and membrane quantiser as names and numbers."""
+    plain = ScanOptions(v_reset, detach_reset, strict, surrogate.name, surrogate.shape, ternary)
+    if membrane is None:
+        return plain
+    return plain._replace(
+        membrane=membrane.name, membrane_bits=membrane.bits, membrane_numbers=membrane.numbers
+    )
+
+
+class Staircase(NamedTuple):
+    """A membrane quantiser as the kernels read it: tables of 2^bits entries, and its slope.
+
+    Entries without a level repeat the highest one, their edges are infinite, so that a search of `bits` steps
+    ends at a level. The slope is `b * 1[|w - centre| < a]` with b = 1 and a = half, and with `curved` times the
+    sigmoid formula of `surrogate_numbers`, which is `1 - tanh(w)^2` for a = 4 and b = 2 / ln 2.
+    """
+
+    levels: tuple[float, ...]
+    edges: tuple[float, ...]
+    centre: float
+    half: float
+    curved: bool
+
+
+@cache
+def staircase(name: str, bits: int, numbers: tuple[float, ...]) -> Staircase:
+    """The tables of the quantiser that `scan_options` took apart."""
+    membrane = MEMBRANES[name].from_numbers(bits, numbers)
+    levels, edges = membrane.levels(), membrane.edges()
+    levels += (levels[-1],) * (2**bits - len(levels))
+    edges += (math.inf,) * (2**bits - len(edges))
+    return Staircase(levels, edges, *membrane.window, membrane.curved)
 
 
 @cache

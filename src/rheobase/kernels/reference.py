@@ -6,20 +6,22 @@ s[t] = 1[h[t] >= threshold] - 1[-h[t] >= threshold]    ternary
 w[t] = h[t] - threshold * s[t]                soft reset, v_reset is None
 w[t] = h[t] * (1 - |s[t]|) + v_reset * s[t]   hard reset
 v[t] = w[t]
-v[t] = step * clip(round(w[t] / step), -n, n) membrane_bits = b: n = 2^(b-1) - 1, step = membrane_limit / n
+v[t] = levels[i], edges[i-1] <= w[t] < edges[i]   with a membrane quantiser (`membranes.py`)
 
-Rounding is to the nearest, ties to even; its gradient is 1 where nothing is clipped, else 0. The spike is
-decided on h, which is not rounded.
+The spike is decided on h, which is not rounded; backward takes the quantiser's slope at w for dv/dw.
 
 Source: ternary spikes: Guo et al., "Ternary Spike" (AAAI 2024, arXiv 2312.06372); rounded membranes: Wei et al.,
-Q-SNN (ACM MM 2024, arXiv 2406.13672), here with a fixed scale and without its tanh.
+Q-SNN (ACM MM 2024, arXiv 2406.13672).
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rheobase.errors import RheobaseError
-from rheobase.kernels.options import membrane_grid
+from rheobase.kernels.membranes import MembraneBase
 from rheobase.kernels.surrogates import SurrogateBase, spike
 
 
@@ -40,19 +42,6 @@ def check(x: Tensor, value: float | Tensor, name: str) -> None:
         )
 
 
-def check_membrane(bits: int | None, limit: float) -> None:
-    """Refuse a grid that has no level beside 0, or more than float32 can tell apart.
-
-    Raises:
-        RheobaseError: bits outside 2..16, or limit not positive.
-    """
-    if bits is not None and not (2 <= bits <= 16 and limit > 0):
-        raise RheobaseError(
-            f"membrane_bits must be 2..16 and membrane_limit > 0, got {bits} and {limit:g}; "
-            "membrane_bits=8, membrane_limit=1.0 is usual"
-        )
-
-
 def broadcast(value: float | Tensor, x: Tensor) -> float | Tensor:
     """`value` so that it broadcasts against one time step of x: [C] becomes [C, 1, ...]."""
     if not isinstance(value, Tensor):
@@ -61,16 +50,39 @@ def broadcast(value: float | Tensor, x: Tensor) -> float | Tensor:
     return value.view(-1, *[1] * (x.ndim - 3)) if value.ndim else value
 
 
-def round_membrane(w: Tensor, bits: int | None, limit: float, smooth: bool = False) -> Tensor:
-    """The stored membrane: w on the grid of `bits`, with a straight-through gradient (`smooth`: only clipped).
+class _Round(torch.autograd.Function):
+    @staticmethod
+    def forward(w: Tensor, levels: Tensor, edges: Tensor, membrane: MembraneBase) -> Tensor:
+        found = levels[torch.bucketize(w.contiguous(), edges, right=True)]
+        return torch.where(w.isnan(), w, found)
 
-    Shape: w any; the result is like it.
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, MembraneBase], output: Tensor) -> None:
+        w, _, _, ctx.membrane = inputs
+        ctx.save_for_backward(w)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (w,) = ctx.saved_tensors
+        return grad * ctx.membrane.slope(w), None, None, None
+
+
+def rounding(membrane: MembraneBase | None, like: Tensor, smooth: bool = False) -> Callable[[Tensor], Tensor]:
+    """What the reset membrane becomes before the next step: its level, or itself without a quantiser.
+
+    The gradient is `membrane.slope`; `smooth` gives `membrane.smooth` instead. Dtype and device are those of `like`.
     """
-    if bits is None:
-        return w
-    levels, step = membrane_grid(bits, limit)
-    r = (w * (1.0 / step)).clamp(-levels, levels)
-    return (r if smooth else r + (r.round() - r).detach()) * step
+    if membrane is None:
+        return lambda w: w
+    if smooth:
+        return membrane.smooth
+    levels, edges = (like.new_tensor(table) for table in (membrane.levels(), membrane.edges()))
+
+    def settle(w: Tensor) -> Tensor:
+        rounded: Tensor = _Round.apply(w, levels, edges, membrane)
+        return rounded
+
+    return settle
 
 
 def membrane_trace(
@@ -83,24 +95,22 @@ def membrane_trace(
     strict: bool,
     surrogate: SurrogateBase,
     ternary: bool = False,
-    membrane_bits: int | None = None,
-    membrane_limit: float = 1.0,
+    membrane: MembraneBase | None = None,
     smooth: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Spikes and the membrane h before reset, as in the equations above; both carry gradients.
 
-    `smooth` replaces the step by the surrogate's soft one and leaves out the rounding, so that finite
-    differences can check gradients.
+    `smooth` replaces the step by the surrogate's soft one and the stairs by the quantiser's smooth curve, so that
+    finite differences can check gradients.
 
     Shape: x [T, N, C, ...] (or [T, ...] with scalar parameters); both results like x. Half precisions are
     computed in float32.
 
     Raises:
-        RheobaseError: x has no time step, a parameter's shape fits neither [] nor [C], or membrane_bits is not 2..16.
+        RheobaseError: x has no time step, or a parameter's shape fits neither [] nor [C].
     """
     check(x, leak, "leak")
     check(x, threshold, "threshold")
-    check_membrane(membrane_bits, membrane_limit)
     wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     leak, threshold = broadcast(leak, wide), broadcast(threshold, wide)
 
@@ -108,7 +118,8 @@ def membrane_trace(
         return surrogate.smooth(u) if smooth else spike(u, surrogate, strict)
 
     v = torch.zeros_like(wide[0])
-    spikes, membrane = [], []
+    settle = rounding(membrane, wide, smooth)
+    spikes, membranes = [], []
     for step in wide.unbind(0):
         h = leak * v + step
         fired = s = fire(h - threshold)
@@ -117,10 +128,10 @@ def membrane_trace(
             s, fired = s - down, s + down
         signed, fired = (s.detach(), fired.detach()) if detach_reset else (s, fired)
         w = h - threshold * signed if v_reset is None else h * (1.0 - fired) + v_reset * signed
-        v = round_membrane(w, membrane_bits, membrane_limit, smooth)
+        v = settle(w)
         spikes.append(s)
-        membrane.append(h)
-    return torch.stack(spikes).to(x.dtype), torch.stack(membrane).to(x.dtype)
+        membranes.append(h)
+    return torch.stack(spikes).to(x.dtype), torch.stack(membranes).to(x.dtype)
 
 
 def scan_reference(
@@ -133,8 +144,7 @@ def scan_reference(
     strict: bool,
     surrogate: SurrogateBase,
     ternary: bool = False,
-    membrane_bits: int | None = None,
-    membrane_limit: float = 1.0,
+    membrane: MembraneBase | None = None,
     smooth: bool = False,
 ) -> Tensor:
     """The spikes of `membrane_trace`: what `neuron_scan` computes, in plain torch on any device and dtype.
@@ -142,7 +152,7 @@ def scan_reference(
     Shape: x [T, N, C, ...] (or [T, ...] with scalar parameters); the spikes have x's shape and dtype.
 
     Raises:
-        RheobaseError: x has no time step, a parameter's shape fits neither [] nor [C], or membrane_bits is not 2..16.
+        RheobaseError: x has no time step, or a parameter's shape fits neither [] nor [C].
     """
     spikes, _ = membrane_trace(
         x,
@@ -153,8 +163,7 @@ def scan_reference(
         strict=strict,
         surrogate=surrogate,
         ternary=ternary,
-        membrane_bits=membrane_bits,
-        membrane_limit=membrane_limit,
+        membrane=membrane,
         smooth=smooth,
     )
     return spikes

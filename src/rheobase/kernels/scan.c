@@ -4,7 +4,8 @@
  * before the next one starts. The backward pass keeps nothing but x: it computes the membranes of a block again, with the
  * same roundings (compile with -ffp-contract=off), and walks back through them. Blocks are independent: threads share them.
  *
- * `fire`, `settle` and `derivative` are the recurrence; the loops below are compiled once per combination of options.
+ * `fire`, `reset` and `derivative` are the recurrence; the loops below are compiled once per combination of options. A
+ * membrane quantiser is a pass of its own over the block's membranes, between two steps.
  */
 #include <math.h>
 #include <stddef.h>
@@ -39,21 +40,28 @@
 enum { FLOAT32, BFLOAT16, FLOAT16 };
 enum { RECTANGULAR, TENT, SIGMOID, ATAN };
 
+/* A membrane quantiser: w becomes levels[i] where edges[i-1] <= w < edges[i]. Its slope is 1 within `half` of `centre`. */
+typedef struct {
+    float levels[256], edges[256]; /* the first 2^bits; those without a level repeat the highest, their edges are infinite */
+    float centre, half;
+    int32_t bits, curved;          /* curved: the slope is 1 - tanh(w)^2 there */
+} Stairs;
+
 typedef struct {
     const void *x, *grad;          /* [T][n]; grad only in the backward pass */
     void *out;                     /* spikes, or the gradient to x */
     const float *leak, *threshold; /* [channels] */
     double *sums;                  /* [threads][2][channels]: gradients to leak and threshold, or NULL */
+    const Stairs *stairs;          /* or NULL */
     int64_t T, n, channels, inner;
     int32_t dtype, hard, detach, strict, surrogate, ternary;
     float v_reset, a, b;           /* a, b: numbers of the surrogate, see derivative */
-    float levels, step, per_step;  /* the stored membrane is step * {-levels..levels}; levels 0: not rounded */
 } Scan;
 
 /* ---- one element ---- */
 
 typedef struct {
-    float v_reset, edge, a, b, keep, levels, step, per_step;
+    float v_reset, edge, a, b, keep;
 } Numbers;                         /* keep: 1 when gradients pass the reset, 0 when they are detached */
 
 INLINE uint32_t bits_of(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
@@ -65,19 +73,11 @@ INLINE float fire(float h, float threshold, float edge, int ternary) {
     return ternary && -h - threshold >= edge ? -1.0f : s;
 }
 
-/* The membrane after the reset, before it is rounded. For finite h this is the arithmetic form of reference.py. */
+/* The membrane after the reset. For finite h this is the arithmetic form of reference.py. */
 INLINE float reset(float h, float s, float threshold, float v_reset, int hard, int ternary) {
     if (!ternary) return s != 0.0f ? (hard ? v_reset : h - threshold) : h;
     if (!hard) return h - threshold * s;
     return s != 0.0f ? v_reset * s : h;
-}
-
-/* The membrane that the next step finds. */
-INLINE float settle(float w, const Numbers k, int rounded) {
-    if (!rounded) return w;
-    float r = rintf(w * k.per_step); /* ties to even, as torch.round */
-    r = r > k.levels ? k.levels : r;
-    return (r < -k.levels ? -k.levels : r) * k.step;
 }
 
 /* 2^y for y <= 0: the power of the nearest integer times a minimax polynomial, 2e-7 off at most. */
@@ -104,6 +104,21 @@ INLINE float derivative(float u, float a, float b, int surrogate) {
     }
 }
 
+/* A binary search in 2^bits levels; NaN stays NaN. */
+INLINE float nearest(float w, const Stairs *stairs, int bits) {
+    int32_t i = 0;
+#define CLIMB(STEP) i += w >= stairs->edges[i + STEP - 1] ? STEP : 0;
+    if (bits == 8) { CLIMB(128) CLIMB(64) CLIMB(32) CLIMB(16) }
+    if (bits >= 4) { CLIMB(8) CLIMB(4) }
+    CLIMB(2) CLIMB(1)
+    return w == w ? stairs->levels[i] : w;
+}
+
+INLINE float slope(float w, const Stairs *stairs, int curved) {
+    float inside = derivative(w - stairs->centre, stairs->half, 1.0f, RECTANGULAR);
+    return curved ? inside * derivative(w, 4.0f, 2.88539008f, SIGMOID) : inside; /* 2 / ln 2: 1 - tanh(w)^2 */
+}
+
 /* ---- one row: a block of elements at one time step ---- */
 
 typedef struct {
@@ -116,35 +131,67 @@ typedef struct {
 /* out: the spikes, or the membrane before the reset. */
 INLINE void forward_row(int64_t m, const Numbers k, const float *restrict leak, const float *restrict threshold,
                         const float *restrict x, float *restrict v, float *restrict out, int spikes, int hard,
-                        int ternary, int rounded) {
+                        int ternary) {
     INDEPENDENT
     for (int64_t i = 0; i < m; i++) {
         float h = leak[i] * v[i] + x[i];
         float s = fire(h, threshold[i], k.edge, ternary);
-        v[i] = settle(reset(h, s, threshold[i], k.v_reset, hard, ternary), k, rounded);
+        v[i] = reset(h, s, threshold[i], k.v_reset, hard, ternary);
         out[i] = spikes ? s : h;
     }
 }
 
-/* With p = 1[h >= threshold], n = 1[-h >= threshold] (ternary only), w the membrane after the reset:
- * g_w = dL/dv where rounding did not clip;  g_p = dL/ds + g_w dw/dp;  g_n likewise
- * g_h = g_p p'(h) + g_n n'(h) + g_w dw/dh;  dL/dv[t-1] = leak * g_h */
+/* The membranes h after the reset. */
+INLINE void spent_row(int64_t m, const Numbers k, const float *restrict threshold, const float *restrict h,
+                      float *restrict w, int hard, int ternary) {
+    INDEPENDENT
+    for (int64_t i = 0; i < m; i++)
+        w[i] = reset(h[i], fire(h[i], threshold[i], k.edge, ternary), threshold[i], k.v_reset, hard, ternary);
+}
+
+INLINE void nearest_row(int64_t m, const Stairs *stairs, float *restrict v, int bits) {
+    INDEPENDENT
+    for (int64_t i = 0; i < m; i++) v[i] = nearest(v[i], stairs, bits);
+}
+
+/* What the next step finds in place of v. */
+static void round_row(int64_t m, const Stairs *stairs, float *v) {
+    if (stairs->bits == 2) nearest_row(m, stairs, v, 2);
+    else if (stairs->bits == 4) nearest_row(m, stairs, v, 4);
+    else nearest_row(m, stairs, v, 8);
+}
+
+INLINE void sloped_row(int64_t m, const Stairs *stairs, const float *restrict w, float *restrict gv, int curved) {
+    INDEPENDENT
+    for (int64_t i = 0; i < m; i++) gv[i] *= slope(w[i], stairs, curved);
+}
+
+/* dL/dv becomes dL/dw, w being the membrane that was rounded to v. */
+static void slope_row(int64_t m, const Stairs *stairs, const float *w, float *gv) {
+    if (stairs->curved) sloped_row(m, stairs, w, gv, 1);
+    else sloped_row(m, stairs, w, gv, 0);
+}
+
+/* With p = 1[h >= threshold], n = 1[-h >= threshold] (ternary only), w the membrane after the reset, g_w = dL/dw:
+ * g_p = dL/ds + g_w dw/dp;  g_n likewise;  g_h = g_p p'(h) + g_n n'(h) + g_w dw/dh;  dL/dv[t-1] = leak * g_h
+ * `before`: for SUMS the membrane of the step before, not yet reset; for SUMS_FROM_V v[t-1] itself. */
+enum { NO_SUMS, SUMS, SUMS_FROM_V };
 INLINE void backward_row(int64_t m, const Numbers k, const float *restrict leak, const float *restrict threshold,
                          const float *restrict h, const float *restrict before, const float *restrict gs,
                          float *restrict gv, float *restrict gleak, float *restrict gthreshold, float *restrict gx,
-                         int surrogate, int hard, int sums, int ternary, int rounded) {
+                         int surrogate, int hard, int sums, int ternary) {
     INDEPENDENT
     for (int64_t i = 0; i < m; i++) {
         float th = threshold[i], s = fire(h[i], th, k.edge, ternary), gw = gv[i];
-        if (rounded) gw = fabsf(reset(h[i], s, th, k.v_reset, hard, ternary)) * k.per_step > k.levels ? 0.0f : gw;
         float gr = k.keep * gw;
         float gp = (gs[i] + gr * (hard ? k.v_reset - h[i] : -th)) * derivative(h[i] - th, k.a, k.b, surrogate);
         float gn = 0.0f;
         if (ternary) gn = (gr * (hard ? -k.v_reset - h[i] : th) - gs[i]) * derivative(-h[i] - th, k.a, k.b, surrogate);
         float gh = gp - gn + (hard && s != 0.0f ? 0.0f : gw);
         if (sums) {
-            float spent = fire(before[i], th, k.edge, ternary);
-            gleak[i] += gh * settle(reset(before[i], spent, th, k.v_reset, hard, ternary), k, rounded);
+            float v = before[i];
+            if (sums == SUMS) v = reset(v, fire(v, th, k.edge, ternary), th, k.v_reset, hard, ternary);
+            gleak[i] += gh * v;
             gthreshold[i] -= gp + gn + (hard ? 0.0f : gw * s);
         }
         gv[i] = leak[i] * gh;
@@ -152,31 +199,34 @@ INLINE void backward_row(int64_t m, const Numbers k, const float *restrict leak,
     }
 }
 
-/* One compiled loop per combination: forward [hard][ternary][rounded], backward also [surrogate] and [sums]. */
+/* One compiled loop per combination: forward [hard][ternary], backward also [surrogate] and [sums]. */
 typedef void (*ForwardRow)(int64_t, const Row *, const float *, float *);
 typedef void (*BackwardRow)(int64_t, const Row *, const float *, const float *, const float *, float *);
-#define FORWARD_ROW(NAME, S, H, Q, R)                                                                                \
-    static void NAME(int64_t m, const Row *r, const float *x, float *out) {                                          \
-        forward_row(m, r->k, r->leak, r->threshold, x, r->v, out, S, H, Q, R);                                       \
+#define FORWARD(H, Q)                                                                                                \
+    static void spikes_##H##Q(int64_t m, const Row *r, const float *x, float *out) {                                 \
+        forward_row(m, r->k, r->leak, r->threshold, x, r->v, out, 1, H, Q);                                          \
+    }                                                                                                                \
+    static void membrane_##H##Q(int64_t m, const Row *r, const float *x, float *out) {                               \
+        forward_row(m, r->k, r->leak, r->threshold, x, r->v, out, 0, H, Q);                                          \
+    }                                                                                                                \
+    static void spent_##H##Q(int64_t m, const Row *r, const float *h, float *w) {                                    \
+        spent_row(m, r->k, r->threshold, h, w, H, Q);                                                                \
     }
-#define FORWARD(H, Q, R)                                                                                             \
-    FORWARD_ROW(spikes_##H##Q##R, 1, H, Q, R)                                                                        \
-    FORWARD_ROW(membrane_##H##Q##R, 0, H, Q, R)
-#define BACKWARD(S, P, H, Q, R)                                                                                      \
-    static void back_##S##P##H##Q##R(int64_t m, const Row *r, const float *h, const float *before, const float *gs,  \
-                                     float *gx) {                                                                    \
-        backward_row(m, r->k, r->leak, r->threshold, h, before, gs, r->v, r->gleak, r->gthreshold, gx, S, H, P, Q, R); \
+#define BACKWARD(S, P, H, Q)                                                                                         \
+    static void back_##S##P##H##Q(int64_t m, const Row *r, const float *h, const float *before, const float *gs,     \
+                                  float *gx) {                                                                       \
+        backward_row(m, r->k, r->leak, r->threshold, h, before, gs, r->v, r->gleak, r->gthreshold, gx, S, H, P, Q);  \
     }
-#define EACH(DO, ...)                                                                                                \
-    DO(__VA_ARGS__ 0, 0, 0) DO(__VA_ARGS__ 0, 0, 1) DO(__VA_ARGS__ 0, 1, 0) DO(__VA_ARGS__ 0, 1, 1)                  \
-    DO(__VA_ARGS__ 1, 0, 0) DO(__VA_ARGS__ 1, 0, 1) DO(__VA_ARGS__ 1, 1, 0) DO(__VA_ARGS__ 1, 1, 1)
-#define TABLE(N) {{{N##000, N##001}, {N##010, N##011}}, {{N##100, N##101}, {N##110, N##111}}}
+#define EACH(DO, ...) DO(__VA_ARGS__ 0, 0) DO(__VA_ARGS__ 0, 1) DO(__VA_ARGS__ 1, 0) DO(__VA_ARGS__ 1, 1)
+#define TABLE(N) {{N##00, N##01}, {N##10, N##11}}
 EACH(FORWARD)
 EACH(BACKWARD, 0, 0,) EACH(BACKWARD, 1, 0,) EACH(BACKWARD, 2, 0,) EACH(BACKWARD, 3, 0,)
 EACH(BACKWARD, 0, 1,) EACH(BACKWARD, 1, 1,) EACH(BACKWARD, 2, 1,) EACH(BACKWARD, 3, 1,)
-static const ForwardRow SPIKES[2][2][2] = TABLE(spikes_), MEMBRANE[2][2][2] = TABLE(membrane_);
-static const BackwardRow BACK[4][2][2][2][2] = {{TABLE(back_00), TABLE(back_01)}, {TABLE(back_10), TABLE(back_11)},
-                                                {TABLE(back_20), TABLE(back_21)}, {TABLE(back_30), TABLE(back_31)}};
+EACH(BACKWARD, 0, 2,) EACH(BACKWARD, 1, 2,) EACH(BACKWARD, 2, 2,) EACH(BACKWARD, 3, 2,)
+static const ForwardRow SPIKES[2][2] = TABLE(spikes_), MEMBRANE[2][2] = TABLE(membrane_), SPENT[2][2] = TABLE(spent_);
+static const BackwardRow BACK[4][3][2][2] = {
+    {TABLE(back_00), TABLE(back_01), TABLE(back_02)}, {TABLE(back_10), TABLE(back_11), TABLE(back_12)},
+    {TABLE(back_20), TABLE(back_21), TABLE(back_22)}, {TABLE(back_30), TABLE(back_31), TABLE(back_32)}};
 
 /* ---- memory ---- */
 
@@ -271,15 +321,14 @@ static void gather(const Scan *k, const float *from, int64_t first, int64_t m, d
 
 /* ---- blocks ---- */
 
-enum { LEAK, THRESHOLD, V, IN, OUT, GLEAK, GTHRESHOLD, KEPT, ROWS };
+enum { LEAK, THRESHOLD, V, IN, OUT, GLEAK, GTHRESHOLD, KEPT, WAS, ROWS };
 
 typedef int (*Work)(const Scan *k, int64_t block, int64_t first, int64_t last, int64_t thread);
 
 static Row make_row(const Scan *k, float *rows, int64_t block) {
     return (Row){rows + LEAK * block, rows + THRESHOLD * block, rows + V * block, rows + GLEAK * block,
                  rows + GTHRESHOLD * block,
-                 {k->v_reset, k->strict ? 0x1p-149f : 0.0f, k->a, k->b, k->detach ? 0.0f : 1.0f, k->levels, k->step,
-                  k->per_step}};
+                 {k->v_reset, k->strict ? 0x1p-149f : 0.0f, k->a, k->b, k->detach ? 0.0f : 1.0f}};
 }
 
 /* Parameters and a membrane of 0 for the block at `at`; with one channel the parameters of the first block stay. */
@@ -299,13 +348,14 @@ static int forward_part(const Scan *k, int64_t block, int64_t first, int64_t las
     if (!rows) return 1;
     const int stream = streams(k);
     const Row row = make_row(k, rows, block);
-    const ForwardRow run = SPIKES[k->hard][k->ternary][k->levels > 0.0f];
+    const ForwardRow run = SPIKES[k->hard][k->ternary];
     for (int64_t at = first; at < last; at += block) {
         const int64_t m = at + block < last ? block : last - at;
         start_block(k, rows, block, at, m, at == first);
         for (int64_t t = 0; t < k->T; t++) {
             float *out = row_target(k, t * k->n + at, rows + OUT * block, stream);
             run(m, &row, read_row(k, k->x, t * k->n + at, m, rows + IN * block), out);
+            if (k->stairs) round_row(m, k->stairs, row.v);
             write_row(k, t * k->n + at, m, out, rows + IN * block, stream);
         }
     }
@@ -316,23 +366,35 @@ static int forward_part(const Scan *k, int64_t block, int64_t first, int64_t las
 static int backward_part(const Scan *k, int64_t block, int64_t first, int64_t last, int64_t thread) {
     float *rows = aligned_alloc(ALIGN, sizeof(float) * (size_t)(ROWS + k->T) * (size_t)block);
     if (!rows) return 1;
-    float *in = rows + IN * block, *kept = rows + KEPT * block, *h = rows + ROWS * block;
+    float *in = rows + IN * block, *kept = rows + KEPT * block, *was = rows + WAS * block, *h = rows + ROWS * block;
     double *sums = k->sums ? k->sums + thread * 2 * k->channels : NULL;
     const int stream = streams(k);
     const Row row = make_row(k, rows, block);
-    const ForwardRow again = MEMBRANE[k->hard][k->ternary][k->levels > 0.0f];
-    const BackwardRow back = BACK[k->surrogate][sums != NULL][k->hard][k->ternary][k->levels > 0.0f];
+    const ForwardRow again = MEMBRANE[k->hard][k->ternary], spent = SPENT[k->hard][k->ternary];
+    const BackwardRow back = BACK[k->surrogate][!sums ? NO_SUMS : k->stairs ? SUMS_FROM_V : SUMS][k->hard][k->ternary];
     for (int64_t at = first; at < last; at += block) {
         const int64_t m = at + block < last ? block : last - at;
         start_block(k, rows, block, at, m, at == first);
-        for (int64_t t = 0; t < k->T; t++)
+        for (int64_t t = 0; t < k->T; t++) {
             again(m, &row, read_row(k, k->x, t * k->n + at, m, in), h + t * block);
+            if (k->stairs) round_row(m, k->stairs, row.v);
+        }
         memset(row.v, 0, sizeof(float) * (size_t)m);
         if (sums) memset(row.gleak, 0, sizeof(float) * 2 * (size_t)block);
         for (int64_t t = k->T - 1; t >= 0; t--) {
             if (sums && t == 0) memcpy(kept, row.gleak, sizeof(float) * (size_t)m);
             float *out = row_target(k, t * k->n + at, rows + OUT * block, stream);
-            back(m, &row, h + t * block, h + (t ? t - 1 : 0) * block, read_row(k, k->grad, t * k->n + at, m, in), out);
+            const float *before = h + (t ? t - 1 : 0) * block;
+            if (k->stairs && t < k->T - 1) {
+                spent(m, &row, h + t * block, was);
+                slope_row(m, k->stairs, was, row.v);
+            }
+            if (k->stairs && sums) {
+                spent(m, &row, before, was);
+                round_row(m, k->stairs, was);
+                before = was;
+            }
+            back(m, &row, h + t * block, before, read_row(k, k->grad, t * k->n + at, m, in), out);
             write_row(k, t * k->n + at, m, out, in, stream);
         }
         if (sums) { /* before the first step v is 0: nothing for leak */

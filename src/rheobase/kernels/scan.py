@@ -8,8 +8,9 @@ from torch import Tensor
 
 from rheobase.errors import RheobaseError, unknown
 from rheobase.kernels import fused, operator
-from rheobase.kernels.options import ScanOptions
-from rheobase.kernels.reference import check, check_membrane, scan_reference
+from rheobase.kernels.membranes import MembraneBase
+from rheobase.kernels.options import scan_options
+from rheobase.kernels.reference import check, scan_reference
 from rheobase.kernels.surrogates import SurrogateBase
 
 VARIABLE = "RHEOBASE_KERNEL"
@@ -59,8 +60,7 @@ def neuron_scan(
     strict: bool,
     surrogate: SurrogateBase,
     ternary: bool = False,
-    membrane_bits: int | None = None,
-    membrane_limit: float = 1.0,
+    membrane: MembraneBase | None = None,
 ) -> Tensor:
     """Spikes of a leaky integrate-and-fire neuron over time, starting from a membrane of 0.
 
@@ -68,8 +68,8 @@ def neuron_scan(
     reset, `v_reset` None) or `v = h * (1 - s) + v_reset * s`. Backward takes `surrogate.derivative(h -
     threshold)` for ds/dh; `detach_reset` cuts the gradient through s where it resets the membrane.
     Gradients reach x, leak and threshold. `ternary` also fires -1 at `h <= -threshold`, and the reset takes the
-    signed spike; `membrane_bits` rounds the stored v to `2^bits - 1` values in `[-membrane_limit, membrane_limit]`
-    (`reference.py` has the equations).
+    signed spike; `membrane` rounds the stored v to the few levels of a quantiser (`membranes.py`), after the spike
+    is decided.
 
     On CPU, and on CUDA with triton, float32, bfloat16 and float16 run fused: spikes equal the reference's bit
     for bit, and only x is kept for the backward pass. Everything else, and everything when
@@ -79,7 +79,7 @@ def neuron_scan(
     numbers, 0-d tensors or [C]; the spikes have x's shape and dtype. Half precisions keep v in float32.
 
     Raises:
-        RheobaseError: x has no time step, a parameter's shape fits neither [] nor [C], or membrane_bits is not 2..16.
+        RheobaseError: x has no time step, or a parameter's shape fits neither [] nor [C].
     """
     if not fused_runs(x):
         return scan_reference(
@@ -91,20 +91,9 @@ def neuron_scan(
             strict=strict,
             surrogate=surrogate,
             ternary=ternary,
-            membrane_bits=membrane_bits,
-            membrane_limit=membrane_limit,
+            membrane=membrane,
         )
     check(x, leak, "leak")
     check(x, threshold, "threshold")
-    check_membrane(membrane_bits, membrane_limit)
-    options = ScanOptions(
-        v_reset,
-        detach_reset,
-        strict,
-        surrogate.name,
-        surrogate.shape,
-        ternary,
-        membrane_bits,
-        membrane_limit,
-    )
+    options = scan_options(v_reset, detach_reset, strict, surrogate, ternary, membrane)
     return operator.scan(x, leak, threshold, options)

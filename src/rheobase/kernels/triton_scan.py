@@ -10,6 +10,7 @@ tensors and has NOT been run on a GPU.
 # mypy: disallow-untyped-defs=False
 
 from contextlib import nullcontext
+from functools import cache
 
 import torch
 import triton  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -17,9 +18,10 @@ import triton.language as tl  # type: ignore[import-not-found, import-untyped, u
 from torch import Tensor
 
 from rheobase.kernels.layout import channel_runs, time_major_dense
-from rheobase.kernels.options import ScanOptions, membrane_grid, surrogate_numbers
+from rheobase.kernels.options import ScanOptions, Staircase, staircase, surrogate_numbers
 
 BLOCK = 1024
+NONE = Staircase((0.0,), (0.0,), 0.0, 0.0, False)  # not read
 
 
 @triton.jit
@@ -43,12 +45,14 @@ def _reset(h, s, threshold, v_reset, HARD: tl.constexpr):
 
 
 @triton.jit
-def _settle(w, levels, step, per_step, ROUNDED: tl.constexpr):
-    if ROUNDED:
-        r = w * per_step
-        r = tl.where(r > levels, levels, r)
-        r = tl.where(r < -levels, -levels, r)
-        w = ((r + 12582912.0) - 12582912.0) * step  # 1.5 * 2^23: rounds, ties to even
+def _settle(w, levels, edges, BITS: tl.constexpr):
+    """The level of w, by binary search; w itself where it is NaN or BITS is 0."""
+    if BITS > 0:
+        i = tl.zeros_like(w).to(tl.int32)
+        for done in tl.static_range(BITS):
+            half: tl.constexpr = 1 << (BITS - 1 - done)
+            i += tl.where(w >= tl.load(edges + i + (half - 1)), half, 0)
+        w = tl.where(w == w, tl.load(levels + i), w)
     return w
 
 
@@ -69,6 +73,14 @@ def _derivative(u, a, b, SURROGATE: tl.constexpr):
 
 
 @triton.jit
+def _slope(w, centre, half, CURVED: tl.constexpr):
+    d = _derivative(w - centre, half, 1.0, 0)
+    if CURVED:
+        d *= _derivative(w, 4.0, 2.8853900817779268, 2)  # 2 / ln 2: 1 - tanh(w)^2
+    return d
+
+
+@triton.jit
 def _walk(
     x,
     out,
@@ -80,12 +92,11 @@ def _walk(
     n,
     v_reset,
     levels,
-    step,
-    per_step,
+    edges,
     HARD: tl.constexpr,
     STRICT: tl.constexpr,
     TERNARY: tl.constexpr,
-    ROUNDED: tl.constexpr,
+    BITS: tl.constexpr,
     SPIKES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -94,7 +105,7 @@ def _walk(
     for _ in range(T):
         h = lk * v + tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
         s = _fire(h, th, STRICT, TERNARY)
-        v = _settle(_reset(h, s, th, v_reset, HARD), levels, step, per_step, ROUNDED)
+        v = _settle(_reset(h, s, th, v_reset, HARD), levels, edges, BITS)
         tl.store(out + at, (s if SPIKES else h).to(out.dtype.element_ty), mask=inside)
         at += n
     return at
@@ -112,12 +123,11 @@ def _forward(
     inner,
     v_reset,
     levels,
-    step,
-    per_step,
+    edges,
     HARD: tl.constexpr,
     STRICT: tl.constexpr,
     TERNARY: tl.constexpr,
-    ROUNDED: tl.constexpr,
+    BITS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """The spikes of one block of elements."""
@@ -137,12 +147,11 @@ def _forward(
         n,
         v_reset,
         levels,
-        step,
-        per_step,
+        edges,
         HARD,
         STRICT,
         TERNARY,
-        ROUNDED,
+        BITS,
         True,
         BLOCK,
     )
@@ -166,13 +175,15 @@ def _backward(
     b,
     keep,
     levels,
-    step,
-    per_step,
+    edges,
+    centre,
+    half,
     SURROGATE: tl.constexpr,
     HARD: tl.constexpr,
     STRICT: tl.constexpr,
     TERNARY: tl.constexpr,
-    ROUNDED: tl.constexpr,
+    BITS: tl.constexpr,
+    CURVED: tl.constexpr,
     SUMS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -193,12 +204,11 @@ def _backward(
         n,
         v_reset,
         levels,
-        step,
-        per_step,
+        edges,
         HARD,
         STRICT,
         TERNARY,
-        ROUNDED,
+        BITS,
         False,
         BLOCK,
     )
@@ -212,8 +222,8 @@ def _backward(
         gs = tl.load(grad + at, mask=inside, other=0.0).to(tl.float32)
         s = _fire(h, th, STRICT, TERNARY)
         gw = gv
-        if ROUNDED:
-            gw = tl.where(tl.abs(_reset(h, s, th, v_reset, HARD) * per_step) > levels, 0.0, gv)
+        if BITS > 0 and done > 0:  # nothing finds the last membrane
+            gw *= _slope(_reset(h, s, th, v_reset, HARD), centre, half, CURVED)
         gr = keep * gw
         gp = (gs + gr * (v_reset - h if HARD else -th)) * _derivative(h - th, a, b, SURROGATE)
         gn = tl.full((BLOCK,), 0.0, tl.float32)
@@ -225,13 +235,21 @@ def _backward(
                 before = tl.load(h_of + at - n, mask=inside, other=0.0)
                 spent = _fire(before, th, STRICT, TERNARY)
                 w = _reset(before, spent, th, v_reset, HARD)
-                gleak += gh * _settle(w, levels, step, per_step, ROUNDED)
+                gleak += gh * _settle(w, levels, edges, BITS)
             gthreshold -= gp + gn + (0.0 if HARD else gw * s)
         gv = lk * gh
         tl.store(out + at, gh.to(out.dtype.element_ty), mask=inside)
     if SUMS:
         tl.store(sums + first, gleak, mask=inside)
         tl.store(sums + n + first, gthreshold, mask=inside)
+
+
+@cache
+def _tables(stairs: Staircase, device: torch.device) -> tuple[Tensor, Tensor]:
+    levels, edges = (
+        torch.tensor(table, dtype=torch.float32, device=device) for table in (stairs.levels, stairs.edges)
+    )
+    return levels, edges
 
 
 class _Launch:
@@ -253,13 +271,14 @@ class _Launch:
         ]
         self.sizes = (self.T, self.n, self.channels, self.inner)
         self.v_reset = options.v_reset or 0.0
-        levels, step = membrane_grid(options.membrane_bits, options.membrane_limit)
-        self.grid = (float(levels), step, 1.0 / step)
+        name, bits, numbers = options.membrane, options.membrane_bits, tuple(options.membrane_numbers)
+        self.stairs = NONE if name is None else staircase(name, bits, numbers)
+        self.tables = _tables(self.stairs, x.device)
         self.flags = {
             "HARD": options.v_reset is not None,
             "STRICT": options.strict,
             "TERNARY": options.ternary,
-            "ROUNDED": levels > 0,
+            "BITS": options.membrane_bits,
             "BLOCK": BLOCK,
             "enable_fp_fusion": False,
         }
@@ -275,7 +294,7 @@ def forward(x: Tensor, leak: float | Tensor, threshold: float | Tensor, options:
     out = torch.empty_like(launch.x)
     with launch.device:
         _forward[launch.programs](
-            launch.x, *launch.parameters, out, *launch.sizes, launch.v_reset, *launch.grid, **launch.flags
+            launch.x, *launch.parameters, out, *launch.sizes, launch.v_reset, *launch.tables, **launch.flags
         )
     return out if launch.x is x else torch.empty_like(x).copy_(out)
 
@@ -312,7 +331,10 @@ def backward(
             a,
             b,
             0.0 if options.detach_reset else 1.0,
-            *launch.grid,
+            *launch.tables,
+            launch.stairs.centre,
+            launch.stairs.half,
+            CURVED=launch.stairs.curved,
             SURROGATE=surrogate,
             SUMS=want_sums,
             **launch.flags,

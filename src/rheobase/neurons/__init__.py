@@ -1,6 +1,17 @@
 """Spiking neurons: pure functions over `[T, N, ...]`, modules of the same names, literature presets."""
 
-from rheobase.kernels import Atan, PiecewiseQuadratic, Rectangular, Sigmoid, Surrogate, Triangular
+from rheobase.kernels import (
+    Atan,
+    Membrane,
+    PiecewiseQuadratic,
+    Rectangular,
+    Sigmoid,
+    SquatMembrane,
+    Surrogate,
+    TanhMembrane,
+    Triangular,
+    UniformMembrane,
+)
 from rheobase.neurons.build import build_neuron
 from rheobase.neurons.config import NeuronConfig
 from rheobase.neurons.if_ import IF, if_
@@ -15,13 +26,17 @@ __all__ = [
     "PLIF",
     "PRESETS",
     "Atan",
+    "Membrane",
     "Neuron",
     "NeuronConfig",
     "PiecewiseQuadratic",
     "Rectangular",
     "Sigmoid",
+    "SquatMembrane",
     "Surrogate",
+    "TanhMembrane",
     "Triangular",
+    "UniformMembrane",
     "build_neuron",
     "if_",
     "lif",

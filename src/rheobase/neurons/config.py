@@ -21,12 +21,12 @@ class NeuronConfig(Config):
     `detach_reset` stops the gradient through the reset.
     `ternary`: s[t] = -1 where h[t] <= -v_threshold (strict: <), and the reset takes the signed spike (hard:
     h[t] * (1 - |s[t]|) + v_reset * s[t]).
-    `membrane_bits` b: the v[t] kept for the next step is rounded to `m/n * {-n..n}` with n = 2^(b-1) - 1 and
-    m = `membrane_limit`, clipped at its ends; its gradient is straight-through. The spike is decided before.
+    `membrane`: the v[t] kept for the next step is one of the few levels of a quantiser (uniform, tanh or squat);
+    its gradient is straight-through. The spike is decided before.
 
     Raises:
         ValidationError: an unknown key, tau < 1 (`plif`: <= 1), v_threshold <= 0 or <= v_reset, `decay_input`
-            for an `if`, membrane_bits that is none of 2, 4 and 8.
+            for an `if`, a membrane quantiser of bits other than 2, 4 and 8.
     """
 
     kind: Literal["lif", "if", "plif"] = "lif"
@@ -37,8 +37,6 @@ class NeuronConfig(Config):
     detach_reset: bool = False
     strict: bool = False
     ternary: bool = False
-    membrane_bits: Literal[2, 4, 8] | None = None
-    membrane_limit: float = Field(default=1.0, gt=0)
     membrane: Membrane | None = None
     surrogate: Surrogate = Rectangular()
 

@@ -4,12 +4,12 @@ h[t] = (1 - 1/tau) * v[t-1] + x[t]      (decay_input: + x[t]/tau)
 s[t] = 1[h[t] >= v_threshold]           (strict: >)
 v[t] = h[t] - v_threshold * s[t]        (v_reset given: h[t] * (1 - s[t]) + v_reset * s[t])
 
-`ternary` and `membrane_bits` add signed spikes and a rounded membrane: `NeuronConfig` has their equations.
+`ternary` and `membrane` add signed spikes and a rounded membrane: `NeuronConfig` has their equations.
 """
 
 from torch import Tensor
 
-from rheobase.kernels import Rectangular, Surrogate, neuron_scan
+from rheobase.kernels import Membrane, Rectangular, Surrogate, neuron_scan
 from rheobase.neurons.check import check_input, check_tau, check_threshold
 from rheobase.neurons.neuron import Neuron
 
@@ -24,8 +24,7 @@ def lif(
     detach_reset: bool = False,
     strict: bool = False,
     ternary: bool = False,
-    membrane_bits: int | None = None,
-    membrane_limit: float = 1.0,
+    membrane: Membrane | None = None,
     surrogate: Surrogate = Rectangular(),  # noqa: B008 (frozen)
 ) -> Tensor:
     """Spikes of leaky integrate-and-fire neurons that start at rest, v = 0.
@@ -50,8 +49,7 @@ def lif(
         strict=strict,
         surrogate=surrogate,
         ternary=ternary,
-        membrane_bits=membrane_bits,
-        membrane_limit=membrane_limit,
+        membrane=membrane,
     )
 
 

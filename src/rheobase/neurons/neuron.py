@@ -5,7 +5,7 @@ from typing import ClassVar, TypedDict
 from torch import Tensor, nn
 
 from rheobase.errors import RecipeError
-from rheobase.kernels import Surrogate
+from rheobase.kernels import Membrane, Surrogate
 from rheobase.neurons.config import NeuronConfig
 
 
@@ -16,8 +16,7 @@ class ResetOptions(TypedDict):
     detach_reset: bool
     strict: bool
     ternary: bool
-    membrane_bits: int | None
-    membrane_limit: float
+    membrane: Membrane | None
     surrogate: Surrogate
 
 
@@ -83,8 +82,7 @@ class Neuron(nn.Module):
             "detach_reset": c.detach_reset,
             "strict": c.strict,
             "ternary": c.ternary,
-            "membrane_bits": c.membrane_bits,
-            "membrane_limit": c.membrane_limit,
+            "membrane": c.membrane,
             "surrogate": c.surrogate,
         }
 
@@ -99,6 +97,6 @@ class Neuron(nn.Module):
         )
         reset = "soft" if c.v_reset is None else f"{c.v_reset:g}"
         flags = [name for name in ("decay_input", "detach_reset", "strict", "ternary") if getattr(c, name)]
-        if c.membrane_bits is not None:
-            flags.append(f"membrane_bits={c.membrane_bits}, membrane_limit={c.membrane_limit:g}")
+        if c.membrane is not None:
+            flags.append(f"{c.membrane.name} membrane of {c.membrane.bits} bit")
         return ", ".join([*tau, f"v_threshold={threshold}", f"v_reset={reset}", *flags, c.surrogate.name])

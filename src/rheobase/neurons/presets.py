@@ -7,6 +7,7 @@
 | `lif_tet` | h = 0.5 v + x | h > 1 | hard 0 | triangular, gamma 1 |
 | `lif_nda` | h = 0.25 v + x | h >= 0.5 | hard 0 | rectangular, width 1 |
 | `lif_ms` | h = 0.25 v + x | h > 0.5 | hard 0, detached | rectangular, width 1 |
+| `q_snn` | h = 0.5 v + x, v of 8 bit | h > 1 | hard 0 | triangular, gamma 1 |
 | `plif_sew` | h = v + (x - v) sigmoid(w) | h >= 1 | hard 0, detached | arc tangent, alpha 2 |
 | `if_soft` | h = v + x | h >= 1 | soft | rectangular, width 1 |
 
@@ -18,12 +19,13 @@ Sources
 * `lif_tet`: Deng et al., temporal efficient training (ICLR 2022, arXiv 2202.11946), released code.
 * `lif_nda`: Li et al., neuromorphic data augmentation (ECCV 2022, arXiv 2203.06145), released code.
 * `lif_ms`: Hu et al., MS-ResNet (arXiv 2112.08954), released code.
+* `q_snn`: Wei et al., Q-SNN (ACM MM 2024, arXiv 2406.13672), released code: the membrane kept is rounded tanh.
 * `plif_sew`: Fang et al., SEW-ResNet (NeurIPS 2021, arXiv 2102.04159), PLIF started at tau = 2.
 * `if_soft`: Rueckauer et al. (2017), the neuron of network conversion.
 """
 
 from rheobase.errors import RecipeError, unknown
-from rheobase.kernels import Atan, Rectangular, Sigmoid, Triangular
+from rheobase.kernels import Atan, Rectangular, Sigmoid, TanhMembrane, Triangular
 from rheobase.neurons.config import NeuronConfig
 
 PRESETS: dict[str, NeuronConfig] = {
@@ -47,6 +49,14 @@ PRESETS: dict[str, NeuronConfig] = {
         strict=True,
         detach_reset=True,
         surrogate=Rectangular(width=1.0),
+    ),
+    "q_snn": NeuronConfig(
+        tau=2.0,
+        v_threshold=1.0,
+        v_reset=0.0,
+        strict=True,
+        membrane=TanhMembrane(bits=8),
+        surrogate=Triangular(gamma=1.0),
     ),
     "plif_sew": NeuronConfig(
         kind="plif",
