@@ -245,7 +245,7 @@ class SquatMembrane(MembraneBase):
 
 
 def _distances(reach: float, gaps: int, factor: float) -> list[float]:
-    """Distances from the threshold of as many levels as gaps, from `reach` inwards; each gap `factor` times the one before."""
+    """How far from the threshold as many levels as gaps lie, from `reach` inwards, each gap `factor` times the last."""
     rest = [factor**i - factor**gaps for i in range(gaps)]
     return [reach * part / rest[0] for part in rest]
 

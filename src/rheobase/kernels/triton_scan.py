@@ -48,10 +48,10 @@ def _reset(h, s, threshold, v_reset, HARD: tl.constexpr):
 def _settle(w, levels, edges, BITS: tl.constexpr):
     """The level of w, by binary search; w itself where it is NaN or BITS is 0."""
     if BITS > 0:
-        i = tl.zeros_like(w).to(tl.int32)
+        i = tl.full(w.shape, 0, tl.int32)
         for done in tl.static_range(BITS):
-            half: tl.constexpr = 1 << (BITS - 1 - done)
-            i += tl.where(w >= tl.load(edges + i + (half - 1)), half, 0)
+            edge = tl.load(edges + i + ((1 << (BITS - 1 - done)) - 1))
+            i += tl.where(w >= edge, 1 << (BITS - 1 - done), 0)
         w = tl.where(w == w, tl.load(levels + i), w)
     return w
 
@@ -222,8 +222,9 @@ def _backward(
         gs = tl.load(grad + at, mask=inside, other=0.0).to(tl.float32)
         s = _fire(h, th, STRICT, TERNARY)
         gw = gv
-        if BITS > 0 and done > 0:  # nothing finds the last membrane
-            gw *= _slope(_reset(h, s, th, v_reset, HARD), centre, half, CURVED)
+        if BITS > 0:
+            d = _slope(_reset(h, s, th, v_reset, HARD), centre, half, CURVED)
+            gw *= tl.where(done > 0, d, 1.0)  # nothing finds the last membrane
         gr = keep * gw
         gp = (gs + gr * (v_reset - h if HARD else -th)) * _derivative(h - th, a, b, SURROGATE)
         gn = tl.full((BLOCK,), 0.0, tl.float32)
