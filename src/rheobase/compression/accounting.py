@@ -18,7 +18,7 @@ from torch import nn
 
 from rheobase.compression.quantise import quantisers, weighted_layers
 from rheobase.program import Program
-from rheobase.program.ops import Conv2d, Linear, Neuron, Readout
+from rheobase.program.ops import Conv2d, Linear, Neuron, Readout, RoundedNeuron
 from rheobase.program.weight import BITS, packed_bytes
 
 LOGIT = 4  # bytes of the running sum of a class
@@ -32,13 +32,15 @@ class Bytes:
     thresholds: int
     biases: int  # of neurons and of the logits
     resets: int  # of hard resets
+    gains: int  # of neurons that keep rounded membranes
+    tables: int  # their levels and edges
     membranes: int
     logits: int
 
     @property
     def constants(self) -> int:
         """What lies in flash beside the code: `Sizes.bytes_weights` of the compiled program."""
-        return self.weights + self.thresholds + self.biases + self.resets
+        return self.weights + self.thresholds + self.biases + self.resets + self.gains + self.tables
 
     @property
     def state(self) -> int:
@@ -65,7 +67,10 @@ def account(program: Program) -> Bytes:
             found["thresholds"] += op.threshold.nbytes
             found["biases"] += op.bias.nbytes
             found["resets"] += op.v_reset.nbytes if isinstance(op.v_reset, np.ndarray) else 0
-            found["membranes"] += prod(shape) * op.bits // 8
+            found["membranes"] += op.membrane_bytes(shape)
+            if isinstance(op, RoundedNeuron):
+                found["gains"] += op.gain.nbytes
+                found["tables"] += op.table_bytes
         elif isinstance(op, Readout):
             found["biases"] += op.bias.nbytes
             found["logits"] += prod(shape) * LOGIT

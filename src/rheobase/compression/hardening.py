@@ -9,11 +9,11 @@ Dividing the neuron's equation by `|U_c|` and multiplying by `2^F` leaves intege
 
     v' = v * 2^F/|U_c|,   theta_c = ceil(theta * 2^F/|U_c|),   b_c = round(B_c * 2^F/|U_c|),   current a_c << F
 
-a negative `U_c` turns the sign of the row. Only the rounding of theta and b, the floor in the leak, and saturation change the
-model. `F` is the largest number of fractional bits with which a 16-bit membrane holds 8 thresholds and float32 stays exact; where
-none does, the membrane takes 32 bits.
+a negative `U_c` turns the sign of the row. A neuron with a rounded membrane has one unit for all channels, as its levels are
+those of all channels; there `U_c` becomes an integer factor, which may be negative. How units, thresholds and widths are
+chosen: `fitting`.
 
-Source: the folding is standard practice for integer networks; the choice of F is ours.
+Source: the folding is standard practice for integer networks.
 """
 
 import math
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from rheobase.compression.accounting import stored_bits
 from rheobase.compression.chain import forward_chain
+from rheobase.compression.fitting import fit, fit_rounded
 from rheobase.compression.lattice import (
     EXACT,
     Hardened,
@@ -45,7 +46,6 @@ from rheobase.models import SpikingModel
 from rheobase.neurons import Neuron
 from rheobase.program.weight import BITS
 
-MAX_FRACTION = 8
 INPUT_MAX = 255  # event counts arrive as uint8
 
 
@@ -169,9 +169,33 @@ class _Builder:
         leak_shift = _leak_shift(name, layer)
         gain = float(layer.gain())
         unit, offset = p.unit * gain, p.offset * gain
+        theta = torch.as_tensor(layer.threshold(), dtype=torch.float64).expand_as(unit)
+        bound = p.bound(self.input_max).double()
+        lattice: LatticeNeuron
+        if layer.config.membrane is not None:
+            lattice, shift = fit_rounded(name, bound, unit, offset, theta, layer, leak_shift), 0
+        else:
+            lattice, shift = self._in_weight_units(name, bound, unit, offset, theta, layer, leak_shift)
+            unit = unit.abs()  # rows of negative ones are turned
+        self.sums[name] = Sum(unit, offset, shift)
+        self._emit_weighted(shift)
+        self.chain.append((name, lattice))
+        self.input_unit, self.input_max = 1.0, 1
+
+    def _in_weight_units(
+        self,
+        name: str,
+        bound: Tensor,
+        unit: Tensor,
+        offset: Tensor,
+        theta: Tensor,
+        layer: Neuron,
+        leak_shift: int | None,
+    ) -> tuple[LatticeNeuron, int]:
+        p = self.pending
+        assert p is not None
         sign = torch.where(unit < 0, -1.0, 1.0)
         unit = unit.abs()
-        theta = torch.as_tensor(layer.threshold(), dtype=torch.float64).expand_as(unit)
         if not bool((unit > theta * 2.0**-20).all()):
             dead = int(torch.argmin(unit / theta))
             raise LatticeError(
@@ -180,13 +204,7 @@ class _Builder:
             )
         p.values *= sign.float().reshape(-1, *[1] * (p.values.dim() - 1))
         reset = None if layer.v_reset is None else torch.full_like(unit, layer.v_reset)
-        lattice, shift = _fit(
-            name, p.bound(self.input_max), theta / unit, offset / unit, reset, unit, leak_shift, layer
-        )
-        self.sums[name] = Sum(unit, offset, shift)
-        self._emit_weighted(shift)
-        self.chain.append((name, lattice))
-        self.input_unit, self.input_max = 1.0, 1
+        return fit(name, bound, theta / unit, offset / unit, reset, unit, leak_shift, layer)
 
     def pool(self, name: str, kernel: tuple[int, int] | None) -> None:
         self._expect_nothing_pending(name)
@@ -285,11 +303,6 @@ def _plain_neuron(name: str, layer: Neuron) -> None:
         raise LatticeError(
             f"neuron {name!r} fires -1 too (ternary), and the program's events are not negative: train with ternary=False"
         )
-    if layer.config.membrane is not None:
-        raise LatticeError(
-            f"neuron {name!r} rounds its membrane to {layer.config.membrane.bits} bits in units of the membrane, while a "
-            "program's membrane counts in units of the weights: leave out membrane; the program keeps 16 bits"
-        )
 
 
 def _leak_shift(name: str, layer: Neuron) -> int | None:
@@ -303,40 +316,3 @@ def _leak_shift(name: str, layer: Neuron) -> int | None:
             f"neuron {name!r} keeps {leak:g} of its membrane each step; the lattice holds 1 - 2^-k only: use tau = 2, 4, 8, ..."
         )
     return round(k)
-
-
-def _fit(
-    name: str,
-    bound: Tensor,
-    theta: Tensor,
-    bias: Tensor,
-    reset: Tensor | None,
-    unit: Tensor,
-    leak_shift: int | None,
-    layer: Neuron,
-) -> tuple[LatticeNeuron, int]:
-    """Choose fractional bits F and membrane width; theta and bias are in units of the integer weights."""
-    for bits, saturation in ((16, 2**15 - 1), (32, 2**22)):
-        for fraction in range(MAX_FRACTION, -1, -1):
-            scale = 2.0**fraction
-            # `>` on integers is `>=` one higher; `>=` rounds up, so that no spike comes early
-            threshold = torch.floor(theta * scale) + 1 if layer.config.strict else torch.ceil(theta * scale)
-            offset = torch.round(bias * scale)
-            largest = bound * scale + offset.abs() + saturation
-            if float(threshold.max()) * 8 <= saturation and float(largest.max()) < EXACT:
-                v_reset = None if reset is None else torch.round(reset / unit * scale).float()
-                return (
-                    LatticeNeuron(
-                        threshold.float(),
-                        offset.float(),
-                        leak_shift=leak_shift,
-                        v_reset=v_reset,
-                        saturation=saturation,
-                        bits=bits,
-                    ),
-                    fraction,
-                )
-    raise LatticeError(
-        f"neuron {name!r}: thresholds up to {float(theta.max()):.0f} and currents up to {float(bound.max()):.0f} units "
-        "do not fit the lattice (exact below 2^24): use fewer weight bits, or less weight decay on the batch-norm"
-    )

@@ -2,6 +2,7 @@
 
 Each module computes what the op of the same name in `rheobase.program` computes. Integers in float32 add and multiply exactly
 as long as no magnitude reaches 2^24, in any order of summation, so a hardened model and the integer program agree bit for bit.
+Currents of neurons with rounded membranes may pass 2^24; they stay below 2^31 and are float64 until the membrane is clipped.
 """
 
 from dataclasses import dataclass
@@ -169,9 +170,10 @@ class LatticeNeuron(LatticeModule):
         for t in range(current.shape[0]):
             if self.leak_shift is not None:
                 v = v - torch.floor(v * 2.0**-self.leak_shift)
-            v = (v + (current[t] + bias)).clamp_(-self.saturation, self.saturation)
+            v = v + (self.current(current[t]) + bias)
+            v = v.clamp_(-self.saturation, self.saturation).to(current.dtype)
             s = (v >= threshold).to(v.dtype)
-            v = (
+            v = self.kept(
                 v - threshold * s
                 if self.v_reset is None
                 else torch.where(s > 0, self.v_reset.reshape(per_channel), v)
@@ -179,9 +181,69 @@ class LatticeNeuron(LatticeModule):
             spikes[t] = s
         return spikes
 
+    def current(self, acc: Tensor) -> Tensor:
+        """The current I of one step's sums `[N, C, ...]`: the sums themselves."""
+        return acc
+
+    def kept(self, v: Tensor) -> Tensor:
+        """What a step leaves of a membrane for the next: all of it."""
+        return v
+
     def extra_repr(self) -> str:
         """Shown by `print(model)`."""
         return f"leak_shift={self.leak_shift}, saturation={self.saturation}, bits={self.bits}"
+
+
+class LatticeRoundedNeuron(LatticeNeuron):
+    """Integer neuron that keeps a code of its membrane; `LatticeNeuron` with, before the sum and after the reset,
+
+        I = floor((acc * gain + 2^(gain_shift - 1)) / 2^gain_shift);    v <- levels[number of edges <= v]
+
+    Shape:
+        `acc [T, N, C, ...] -> spikes of the same shape`; `threshold`, `bias`, `gain` `[C]`; `v_reset` `[]`;
+        `levels` `[L]`, `edges` `[L - 1]`
+    """
+
+    gain: Tensor
+    levels: Tensor
+    edges: Tensor
+
+    def __init__(
+        self,
+        threshold: Tensor,
+        bias: Tensor,
+        *,
+        gain: Tensor,
+        gain_shift: int,
+        levels: Tensor,
+        edges: Tensor,
+        leak_shift: int | None,
+        v_reset: Tensor | None,
+        saturation: int,
+        bits: int,
+    ) -> None:
+        super().__init__(
+            threshold, bias, leak_shift=leak_shift, v_reset=v_reset, saturation=saturation, bits=bits
+        )
+        self.register_buffer("gain", gain)
+        self.register_buffer("levels", levels)
+        self.register_buffer("edges", edges)
+        self.gain_shift = gain_shift
+
+    def current(self, acc: Tensor) -> Tensor:
+        """The sums in the membrane's unit, float64."""
+        product = acc.double() * self.gain.reshape(-1, *[1] * (acc.dim() - 2)) + ((1 << self.gain_shift) >> 1)
+        return torch.floor(product * 2.0**-self.gain_shift)
+
+    def kept(self, v: Tensor) -> Tensor:
+        """The level of each membrane."""
+        return self.levels[
+            torch.bucketize(v, self.edges, right=True)
+        ]  # right: an edge is the start of a level
+
+    def extra_repr(self) -> str:
+        """Shown by `print(model)`."""
+        return f"{super().extra_repr()}, gain_shift={self.gain_shift}, levels={len(self.levels)}"
 
 
 class LatticeReadout(LatticeModule):

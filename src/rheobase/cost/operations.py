@@ -17,7 +17,8 @@ class Row:
     """One op's work: the mean over samples of the sum over steps; `bytes_weights` and `macs` are constants.
 
     `synaptic_operations` = non-zero inputs x fan-out inside the map = `accumulates` (inputs of 1) +
-    `multiply_accumulates` (larger counts). `macs` are the multiplications of one pass of a dense network with
+    `multiply_accumulates` (larger counts). `multiplications` bring sums to the unit of rounded membranes, one
+    for each neuron update. `macs` are the multiplications of one pass of a dense network with
     the same layer, padding included as is usual; T passes would be T times as many.
     """
 
@@ -28,6 +29,7 @@ class Row:
     accumulates: float
     multiply_accumulates: float
     neuron_updates: float
+    multiplications: float
     bytes_weights: int
     macs: int
 
@@ -122,6 +124,7 @@ def _row(layer: str, op: Op, work: Work, macs: int, samples: int) -> Row:
         accumulates=work.accumulates / samples,
         multiply_accumulates=work.multiply_accumulates / samples,
         neuron_updates=work.neuron_updates / samples,
+        multiplications=work.multiplications / samples,
         bytes_weights=0 if weight is None else weight.bytes,
         macs=macs,
     )

@@ -3,7 +3,7 @@
 from rheobase.program import ranges, reference
 from rheobase.program.c99 import write_c
 from rheobase.program.ir import Program
-from rheobase.program.ops import OPS, Conv2d, Flatten, Linear, Neuron, Op, Readout, SumPool
+from rheobase.program.ops import OPS, Conv2d, Flatten, Linear, Neuron, Op, Readout, RoundedNeuron, SumPool
 from rheobase.program.reference import Trace
 from rheobase.program.runner import CompiledProgram
 from rheobase.program.sizes import Sizes, measure
@@ -21,6 +21,7 @@ __all__ = [
     "Op",
     "Program",
     "Readout",
+    "RoundedNeuron",
     "Sizes",
     "SumPool",
     "Trace",

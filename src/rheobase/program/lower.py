@@ -12,11 +12,12 @@ from rheobase.compression.lattice import (
     LatticeModule,
     LatticeNeuron,
     LatticeReadout,
+    LatticeRoundedNeuron,
     LatticeSumPool,
 )
 from rheobase.errors import LatticeError
 from rheobase.program.ir import Program
-from rheobase.program.ops import Conv2d, Flatten, Linear, Neuron, Op, Readout, SumPool
+from rheobase.program.ops import Conv2d, Flatten, Linear, Neuron, Op, Readout, RoundedNeuron, SumPool
 from rheobase.program.weight import Weight
 
 
@@ -52,6 +53,20 @@ def _op(name: str, module: LatticeModule) -> Op:
         return SumPool(_same(name, module.kernel), name=name)
     if isinstance(module, LatticeFlatten):
         return Flatten(name=name)
+    if isinstance(module, LatticeRoundedNeuron):
+        return RoundedNeuron(
+            _integers(module.threshold),
+            _integers(module.bias),
+            gain=_integers(module.gain),
+            gain_shift=module.gain_shift,
+            levels=_integers(module.levels),
+            edges=_integers(module.edges),
+            leak_shift=module.leak_shift,
+            v_reset=None if module.v_reset is None else int(module.v_reset),
+            saturation=module.saturation,
+            bits=module.bits,
+            name=name,
+        )
     if isinstance(module, LatticeNeuron):
         return Neuron(
             _integers(module.threshold),

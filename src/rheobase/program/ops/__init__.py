@@ -6,8 +6,23 @@ from rheobase.program.ops.flatten import Flatten
 from rheobase.program.ops.linear import Linear
 from rheobase.program.ops.neuron import Neuron
 from rheobase.program.ops.readout import Readout
+from rheobase.program.ops.rounded_neuron import RoundedNeuron
 from rheobase.program.ops.sum_pool import SumPool
 
-OPS: dict[str, type[Op]] = {op.__name__: op for op in (Conv2d, Linear, SumPool, Flatten, Neuron, Readout)}
+OPS: dict[str, type[Op]] = {
+    op.__name__: op for op in (Conv2d, Linear, SumPool, Flatten, Neuron, RoundedNeuron, Readout)
+}
 
-__all__ = ["OPS", "Bounds", "Conv2d", "Flatten", "Linear", "Neuron", "Op", "Readout", "SumPool", "Work"]
+__all__ = [
+    "OPS",
+    "Bounds",
+    "Conv2d",
+    "Flatten",
+    "Linear",
+    "Neuron",
+    "Op",
+    "Readout",
+    "RoundedNeuron",
+    "SumPool",
+    "Work",
+]

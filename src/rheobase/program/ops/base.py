@@ -38,6 +38,7 @@ class Work:
     accumulates: int = 0  # additions of a weight (or of a 1) for an input of 1
     multiply_accumulates: int = 0  # additions of a weight times an input above 1
     neuron_updates: int = 0
+    multiplications: int = 0  # of a sum by its channel's gain, where neurons keep rounded membranes
 
     @property
     def synaptic_operations(self) -> int:

@@ -40,30 +40,35 @@ class Neuron(Op):
 
     consumes: ClassVar[Kind] = "current"
     produces: ClassVar[Kind] = "events"
+    widths: ClassVar[tuple[int, ...]] = (16, 32)
+    by_channel: ClassVar[tuple[str, ...]] = ("threshold", "bias")
 
     def __post_init__(self) -> None:
-        if self.bits not in (16, 32):
-            raise ProgramError(f"Neuron membranes have 16 or 32 bits, got {self.bits!r}")
-        whole(self.saturation, f"Neuron saturation with {self.bits} bits", 1, (1 << (self.bits - 1)) - 1)
+        kind = type(self).__name__
+        if self.bits not in self.widths:
+            raise ProgramError(
+                f"{kind} membranes have {' or '.join(map(str, self.widths))} bits, got {self.bits!r}"
+            )
+        whole(self.saturation, f"{kind} saturation with {self.bits} bits", 1, self.largest)
         if self.leak_shift is not None:
-            whole(self.leak_shift, "Neuron leak_shift", 0, 30)
-        vectors = {
-            what: int32_vector(getattr(self, what), f"Neuron {what}") for what in ("threshold", "bias")
-        }
+            whole(self.leak_shift, f"{kind} leak_shift", 0, 30)
+        vectors = {what: int32_vector(getattr(self, what), f"{kind} {what}") for what in self.by_channel}
         if int(vectors["threshold"].min()) < 1:
-            raise ProgramError(f"Neuron threshold must be at least 1, got {int(vectors['threshold'].min())}")
+            raise ProgramError(f"{kind} threshold must be at least 1, got {int(vectors['threshold'].min())}")
         if isinstance(self.v_reset, np.ndarray) and self.v_reset.ndim:
-            vectors["v_reset"] = int32_vector(self.v_reset, "Neuron v_reset")
+            vectors["v_reset"] = int32_vector(self.v_reset, f"{kind} v_reset")
             extremes = [int(vectors["v_reset"].min()), int(vectors["v_reset"].max())]
         else:
             extremes = (
-                [] if self.v_reset is None else [whole(self.v_reset, "Neuron v_reset", -INT32_MAX, INT32_MAX)]
+                []
+                if self.v_reset is None
+                else [whole(self.v_reset, f"{kind} v_reset", -INT32_MAX, INT32_MAX)]
             )
         if any(abs(x) > self.saturation for x in extremes):
-            raise ProgramError(f"Neuron v_reset {extremes} lies outside its saturation {self.saturation}")
+            raise ProgramError(f"{kind} v_reset {extremes} lies outside its saturation {self.saturation}")
         if len({len(vector) for vector in vectors.values()}) != 1:
             sizes = ", ".join(f"{what} {len(vector)}" for what, vector in vectors.items())
-            raise ProgramError(f"Neuron channels differ: {sizes}")
+            raise ProgramError(f"{kind} channels differ: {sizes}")
         for what, vector in vectors.items():
             object.__setattr__(self, what, vector)
 
@@ -72,11 +77,33 @@ class Neuron(Op):
         """Number of channels."""
         return len(self.threshold)
 
+    @property
+    def largest(self) -> int:
+        """Largest saturation."""
+        return (1 << (self.bits - 1)) - 1
+
+    def membrane_bytes(self, shape: Shape) -> int:
+        """Bytes of the membranes of a map of `shape`."""
+        return -(-prod(shape) * self.bits // 8)
+
     def output_shape(self, shape: Shape) -> Shape:
         """See the class."""
         if not shape or shape[0] != self.channels:
-            raise ProgramError(f"Neuron has {self.channels} thresholds, but its input is {list(shape)}")
+            raise ProgramError(
+                f"{type(self).__name__} has {self.channels} thresholds, but its input is {list(shape)}"
+            )
         return shape
+
+    def current(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The current I of a layer's sums: the sums themselves.
+
+        Shape: `[..., *shape]` to the same, where the axis of the channels follows two others.
+        """
+        return x
+
+    def kept(self, v: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What a step leaves of a membrane for the next: all of it."""
+        return v
 
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """See the class."""
@@ -92,12 +119,12 @@ class Neuron(Op):
         reset = None if self.v_reset is None else np.asarray(self.v_reset, np.int64).reshape(column)
         v = np.zeros(x.shape[1:], np.int64)
         trace, spikes = np.empty(x.shape, np.int64), np.empty(x.shape, np.uint8)
-        for t, current in enumerate(x):
+        for t, current in enumerate(self.current(x)):
             if self.leak_shift is not None:
                 v = v - (v >> self.leak_shift)  # NumPy's shift of a negative integer floors
             v = np.clip(v + current + bias, -self.saturation, self.saturation)
             fired = v >= threshold
-            v = v - threshold * fired if reset is None else np.where(fired, reset, v)
+            v = self.kept(v - threshold * fired if reset is None else np.where(fired, reset, v))
             trace[t], spikes[t] = v, fired
         return trace, spikes
 
@@ -125,38 +152,38 @@ class Neuron(Op):
         """One pass over membranes and sums; the variant is chosen by leak, reset and types."""
         x = emitter.value
         membrane, size = f"int{self.bits}_t", prod(emitter.shape)
-        name = f"neuron_{emitter.tag(membrane)}_{emitter.tag(x.ctype)}"
+        variant, parameters, arguments = self.leak_and_reset(emitter)
+        name = f"neuron_{emitter.tag(membrane)}_{emitter.tag(x.ctype)}_{variant}"
+        kernel = emitter.kernel("neuron", name, membrane=membrane, sum=x.ctype, **parameters)
+        threshold, bias = emitter.constant("threshold", self.threshold), emitter.constant("bias", self.bias)
+        numbers = [threshold, bias, str(1 << x.shift), str(self.saturation), *arguments]
+        membranes = emitter.membranes(membrane, size)
+        spikes, buffer = emitter.events(size)
+        places = f"{size // self.channels}, {self.channels}"
+        emitter.line(f"{kernel}({membranes}, {x.expression}, {spikes}, {places}, {', '.join(numbers)});")
+        emitter.trace(spikes, size)
+        emitter.give(spikes, buffer=buffer)
+
+    def leak_and_reset(self, emitter: "Emitter") -> tuple[str, dict[str, str], list[str]]:
+        """Suffix of the kernel's name, its parameters and its last arguments, by leak and reset."""
         leak = leak_argument = ""
+        arguments = []
         if self.leak_shift is not None:
             emitter.kernel("floor_shift", "floor_shift")
             leak, leak_argument = "v -= floor_shift(v, leak_shift);\n            ", ", int32_t leak_shift"
+            arguments.append(str(self.leak_shift))
         if self.v_reset is None:
             reset, reset_argument, kind = "v - threshold[c]", "", "soft"
         elif isinstance(self.v_reset, np.ndarray):
             reset, reset_argument, kind = "v_reset[c]", ", const int32_t *restrict v_reset", "hard_each"
+            arguments.append(emitter.constant("v_reset", self.v_reset))
         else:
             reset, reset_argument, kind = "v_reset", ", int32_t v_reset", "hard"
-        kernel = emitter.kernel(
-            "neuron",
-            f"{name}_{kind}" + ("" if self.leak_shift is None else "_leak"),
-            membrane=membrane,
-            sum=x.ctype,
-            leak=leak,
-            leak_argument=leak_argument,
-            reset=reset,
-            reset_argument=reset_argument,
-        )
-        threshold, bias = emitter.constant("threshold", self.threshold), emitter.constant("bias", self.bias)
-        arguments = [threshold, bias, str(1 << x.shift), str(self.saturation)]
-        if self.leak_shift is not None:
-            arguments.append(str(self.leak_shift))
-        if isinstance(self.v_reset, np.ndarray):
-            arguments.append(emitter.constant("v_reset", self.v_reset))
-        elif self.v_reset is not None:
             arguments.append(str(self.v_reset))
-        membranes = emitter.membranes(membrane, size)
-        spikes, buffer = emitter.events(size)
-        places = f"{size // self.channels}, {self.channels}"
-        emitter.line(f"{kernel}({membranes}, {x.expression}, {spikes}, {places}, {', '.join(arguments)});")
-        emitter.trace(spikes, size)
-        emitter.give(spikes, buffer=buffer)
+        parameters = {
+            "leak": leak,
+            "leak_argument": leak_argument,
+            "reset": reset,
+            "reset_argument": reset_argument,
+        }
+        return kind + ("" if self.leak_shift is None else "_leak"), parameters, arguments

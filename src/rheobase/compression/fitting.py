@@ -1,0 +1,171 @@
+"""Units of integer neurons: as fine as every number they meet stays exact in float32 (below 2^24).
+
+A neuron with a full membrane counts in the unit of each channel's weights, `|U_c| / 2^F`. `F` is the largest number of
+fractional bits with which a 16-bit membrane holds 8 thresholds; where none does, the membrane takes 32 bits. Only the rounding
+of thresholds and biases, the floor in the leak, and saturation change the model.
+
+A neuron with a rounded membrane counts in one unit `2^-f` for the whole layer, because all channels share its levels:
+
+    theta_c = ceil(theta 2^f),  b_c = round(B_c 2^f),  levels_i = round(level_i 2^f),  edges_i = ceil(edge_i 2^f)
+    I_c = floor((a_c * gain_c + 2^(g-1)) / 2^g),  gain_c = round(U_c 2^(f+g))
+
+`f` is the largest that keeps membranes and biases below 2^24 and currents below 2^31, then `g` the largest that keeps the product
+below 2^31 and the gain below 2^24. A power of two leaves thresholds like 1 and 1/2 whole. For whole numbers `edge <= v` says the
+same as `ceil(edge) <= v`. Saturation changes nothing here: it lies where clipping ends on the same side of every edge and
+threshold. What changes the model is the rounding of levels, gains and biases, by about `2^-f`, and the floor in the leak. Levels
+nearer than one unit are moved apart to neighbouring integers.
+
+Source: ours; requantisation by an integer factor and a rounding shift is standard practice for integer networks (Jacob et al.,
+"Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from rheobase.compression.lattice import EXACT, LatticeNeuron, LatticeRoundedNeuron
+from rheobase.errors import LatticeError
+from rheobase.neurons import Neuron
+
+MAX_FRACTION = 8
+FINEST = 24  # a membrane's unit is 2^-24 to 2^24
+MAX_GAIN_SHIFT = 30
+INT32_MAX = 2**31 - 1
+MOVED = 2.0**-12  # how far moving levels apart may move one, as a part of their range
+
+
+def fit(
+    name: str,
+    bound: Tensor,
+    theta: Tensor,
+    bias: Tensor,
+    reset: Tensor | None,
+    unit: Tensor,
+    leak_shift: int | None,
+    layer: Neuron,
+) -> tuple[LatticeNeuron, int]:
+    """Neuron that counts in each channel's own unit, and the fractional bits F of its input.
+
+    Shape: `bound`, `theta`, `bias` (in units of the integer weights) and `unit` are `[C]`.
+    Raises:
+        LatticeError: no F and width hold the neuron.
+    """
+    for bits, saturation in ((16, 2**15 - 1), (32, 2**22)):
+        for fraction in range(MAX_FRACTION, -1, -1):
+            scale = 2.0**fraction
+            # `>` on integers is `>=` one higher; `>=` rounds up, so that no spike comes early
+            threshold = torch.floor(theta * scale) + 1 if layer.config.strict else torch.ceil(theta * scale)
+            offset = torch.round(bias * scale)
+            largest = bound * scale + offset.abs() + saturation
+            if float(threshold.max()) * 8 <= saturation and float(largest.max()) < EXACT:
+                v_reset = None if reset is None else torch.round(reset / unit * scale).float()
+                return (
+                    LatticeNeuron(
+                        threshold.float(),
+                        offset.float(),
+                        leak_shift=leak_shift,
+                        v_reset=v_reset,
+                        saturation=saturation,
+                        bits=bits,
+                    ),
+                    fraction,
+                )
+    raise LatticeError(
+        f"neuron {name!r}: thresholds up to {float(theta.max()):.0f} and currents up to {float(bound.max()):.0f} units "
+        "do not fit the lattice (exact below 2^24): use fewer weight bits, or less weight decay on the batch-norm"
+    )
+
+
+def fit_rounded(
+    name: str,
+    bound: Tensor,
+    unit: Tensor,
+    bias: Tensor,
+    theta: Tensor,
+    layer: Neuron,
+    leak_shift: int | None,
+) -> LatticeRoundedNeuron:
+    """Neuron that keeps codes of its membrane, in the finest unit that fits.
+
+    Shape: `bound` (largest |sum|), `unit` (of the sums, may be negative), `bias` and `theta` are float64 `[C]`.
+    Raises:
+        LatticeError: no unit keeps every number exact and the levels in their places.
+    """
+    if float(bound.max()) < EXACT:
+        for fraction in range(FINEST, -FINEST - 1, -1):
+            lattice = _rounded(2.0**fraction, bound, unit, bias, theta, layer, leak_shift)
+            if lattice is not None:
+                return lattice
+    current = float((bound * unit.abs() + bias.abs()).max())
+    raise LatticeError(
+        f"neuron {name!r}: currents up to {current:.3g} (sums up to {float(bound.max()):.0f}) leave no unit that tells the "
+        f"levels of its membrane apart ({layer.config.membrane!r}): use fewer weight or membrane bits, or less weight decay "
+        "on the batch-norm"
+    )
+
+
+def _rounded(
+    scale: float,
+    bound: Tensor,
+    unit: Tensor,
+    bias: Tensor,
+    theta: Tensor,
+    layer: Neuron,
+    leak_shift: int | None,
+) -> LatticeRoundedNeuron | None:
+    """The neuron in units of `1 / scale`, or None where that is too fine for the numbers or too coarse for the levels."""
+    membrane = layer.config.membrane
+    assert membrane is not None, "the caller looked"
+    threshold = torch.floor(theta * scale) + 1 if layer.config.strict else torch.ceil(theta * scale)
+    offset = torch.round(bias * scale)
+    wanted = torch.tensor(membrane.levels(), dtype=torch.float64) * scale
+    levels = _apart(wanted)
+    edges = torch.ceil(torch.tensor(membrane.edges(), dtype=torch.float64) * scale)
+    # rounded as edges are: a reset onto an edge stays on it
+    v_reset = None if layer.v_reset is None else math.ceil(layer.v_reset * scale)
+    if float((levels - wanted).abs().max()) > 0.5 + float(wanted[-1] - wanted[0]) * MOVED:
+        return None
+    # a clipped membrane fires or not as it would have, and what a reset then leaves lies beyond the same edges
+    top = float(threshold.max()) + max(float(edges[-1]), 0.0)
+    saturation = max(top, float(edges[-1]), 1 - float(edges[0]), float(levels.abs().max()), abs(v_reset or 0))
+    gain_shift, gain = _gain(bound, unit * scale)
+    product = bound * gain.abs() + 2.0**gain_shift / 2
+    reach = product / 2.0**gain_shift + 1 + offset.abs() + saturation
+    small = max(saturation, float(offset.abs().max()), float(gain.abs().max()))
+    if small >= EXACT or float(torch.maximum(product, reach).max()) > INT32_MAX:
+        return None
+    return LatticeRoundedNeuron(
+        threshold.float(),
+        offset.float(),
+        gain=gain.float(),
+        gain_shift=gain_shift,
+        levels=levels.float(),
+        edges=edges.float(),
+        leak_shift=leak_shift,
+        v_reset=None if v_reset is None else torch.tensor(float(v_reset)),
+        saturation=int(saturation),
+        bits=membrane.bits,
+    )
+
+
+def _apart(levels: Tensor) -> Tensor:
+    """Different integers nearest to rising levels that hold 0; 0 stays, the others give way to it.
+
+    Shape: float64 `[L]` to the same.
+    """
+    rounded, zero = torch.round(levels), int(torch.searchsorted(levels, 0.0))
+    up, down = rounded[zero:], -rounded[: zero + 1].flip(0)
+    # l_i = max(l_i, l_(i-1) + 1) is the running maximum of l_i - i
+    up, down = (
+        torch.cummax(part - torch.arange(len(part)), 0).values + torch.arange(len(part))
+        for part in (up, down)
+    )
+    return torch.cat([-down[1:].flip(0), up])
+
+
+def _gain(bound: Tensor, factor: Tensor) -> tuple[int, Tensor]:
+    """The largest shift g (at least 0), and `round(factor * 2^g)`, with products below 2^31 and gains below 2^24."""
+    largest = max(float((bound * factor.abs()).max()) / 2**30, float(factor.abs().max()) / 2**23)
+    shift = MAX_GAIN_SHIFT if largest == 0 else min(max(math.floor(-math.log2(largest)), 0), MAX_GAIN_SHIFT)
+    return shift, torch.round(factor * 2.0**shift)
