@@ -5,7 +5,18 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from rheobase.program import Conv2d, Flatten, Linear, Neuron, Op, Program, Readout, SumPool, Weight
+from rheobase.program import (
+    Conv2d,
+    Flatten,
+    Linear,
+    Neuron,
+    Op,
+    Program,
+    Readout,
+    RoundedNeuron,
+    SumPool,
+    Weight,
+)
 from rheobase.program.ir import VERSION
 
 STEPS_OFFSETS = {1: (2, -1), 2: (2, -3), 4: (2, -15), 8: (1, -128)}
@@ -23,6 +34,28 @@ def neuron(rng: np.random.Generator, channels: int, kind: str, scale: int, **fie
     return Neuron(threshold, bias, v_reset=reset, **fields)
 
 
+def rounded_neuron(
+    rng: np.random.Generator, channels: int, scale: int, bits: int, **fields: Any
+) -> RoundedNeuron:
+    """Any number of levels with 0 anywhere among them, gains of both signs (0 too), edges anywhere, some of them equal."""
+    count = int(rng.integers(2, (1 << bits) + 1))
+    step = 1 + 4 * scale // count
+    levels = np.cumsum(rng.integers(1, 2 * step + 1, count))
+    levels -= levels[rng.integers(0, count)]
+    edges = np.sort(rng.integers(levels[0] - step, levels[-1] + step, count - 1))
+    fields = {"saturation": int(np.abs(levels).max()) + int(rng.integers(0, 8 * scale))} | fields
+    return RoundedNeuron(
+        rng.integers(1, max(2, 3 * scale), channels),
+        rng.integers(-scale, scale + 1, channels),
+        gain=rng.integers(-40, 41, channels),
+        gain_shift=int(rng.integers(0, 8)),
+        levels=levels,
+        edges=edges,
+        bits=bits,
+        **fields,
+    )
+
+
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
     """Up to two convolutions with any stride, padding, bits, reset and leak; pooling; linear layers; any input size."""
@@ -37,6 +70,11 @@ def programs(draw: st.DrawFn) -> Program:
         ops.append(op)
 
     def fire(scale: int) -> None:
+        leak = draw(st.sampled_from([None, 0, 1, 2, 5]))
+        if (bits := draw(st.sampled_from([None, 2, 4, 8]))) is not None:
+            reset = draw(st.sampled_from([None, 0, -1]))
+            add(rounded_neuron(rng, shape[0], scale, bits, leak_shift=leak, v_reset=reset))
+            return
         saturation = draw(st.sampled_from([20, 1000, 32767]))
         add(
             neuron(
@@ -44,7 +82,7 @@ def programs(draw: st.DrawFn) -> Program:
                 shape[0],
                 draw(st.sampled_from(["soft", "hard", "each"])),
                 scale,
-                leak_shift=draw(st.sampled_from([None, 0, 1, 2, 5])),
+                leak_shift=leak,
                 saturation=saturation,
                 bits=draw(st.sampled_from([16, 32])),
             )
@@ -102,6 +140,22 @@ def small_program(bits: int = 4, **fields: Any) -> Program:
     return Program(
         **{"name": "small", "input_shape": (2, 8, 8), "T": 3, "ops": ops, "metadata": {"seed": 7}} | fields
     )
+
+
+def rounded_program(bits: int, channels: int = 5, **fields: Any) -> Program:
+    """Codes that fill no byte: an odd number of neurons in the convolution and in the linear layer."""
+    rng = np.random.default_rng(bits)
+    ops = [
+        Conv2d(weight(rng, (channels, 2, 3, 3), 4), padding=1, name="features.0"),
+        rounded_neuron(rng, channels, 60, bits, leak_shift=1),
+        SumPool(None),
+        Flatten(),
+        Linear(weight(rng, (11, channels), 1)),
+        rounded_neuron(rng, 11, 60, bits, v_reset=0),
+        Linear(weight(rng, (3, 11), 8)),
+        Readout(np.array([1, 0, -1])),
+    ]
+    return Program(**{"name": "rounded", "input_shape": (2, 7, 5), "T": 4, "ops": ops} | fields)
 
 
 def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[list[list[int]]]]:
@@ -175,6 +229,8 @@ def slow_neuron(
             for i, part in enumerate(x)
         ]
     v = membranes.get(place, 0)
+    if isinstance(op, RoundedNeuron):
+        x = (x * int(op.gain[channel]) * 2 + 2**op.gain_shift) // (2 * 2**op.gain_shift)
     if op.leak_shift is not None:
         v -= v // 2**op.leak_shift
     v += x + int(op.bias[channel])
@@ -186,5 +242,7 @@ def slow_neuron(
             if op.v_reset is None
             else int(np.broadcast_to(op.v_reset, len(op.bias))[channel])
         )
+    if isinstance(op, RoundedNeuron):
+        v = op.levels.tolist()[sum(edge <= v for edge in op.edges.tolist())]
     membranes[place] = v
     return int(fired)
