@@ -21,7 +21,9 @@ from rheobase.compression import (
     quantise_,
     weight_bytes,
 )
+from rheobase.kernels.membranes import UniformMembrane
 from rheobase.models import create_model
+from rheobase.neurons import preset
 from rheobase.program import measure
 from rheobase.program.lower import lower
 
@@ -57,6 +59,19 @@ def test_by_hand():
     assert found.weights == convs + 32 * 2 * 2 * 4
     assert found.thresholds == 4 * (8 + 16 + 32 + 32) and found.biases == found.thresholds + 4 * 4
     assert found.membranes == 2 * (8 * 256 + 16 * 64 + 32 * 16 + 32 * 4) and found.logits == 16
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_rounded_membranes_by_hand(bits):
+    neuron = preset("lif_soft").model_copy(update={"membrane": UniformMembrane(bits=bits)})
+    model = quantise_(small(neuron), QuantConfig(weights=LibraConfig())).eval()
+    found = account(lower(harden(model), name="test", T=2))
+    neurons = 8 * 256 + 16 * 64 + 32 * 16 + 32 * 4
+    assert found.membranes == neurons * bits // 8 and found.state == found.membranes + 16
+    assert found.gains == found.thresholds == 4 * (8 + 16 + 32 + 32)
+    assert found.tables == 4 * 4 * (2**bits + 2**bits - 2), (
+        "2^bits levels and an edge fewer than 2^bits - 1 of them"
+    )
 
 
 def test_published_formula_by_hand():

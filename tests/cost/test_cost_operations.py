@@ -7,7 +7,18 @@ from hypothesis import strategies as st
 
 from rheobase.cost import count
 from rheobase.errors import DataError, ProgramError
-from rheobase.program import Conv2d, Flatten, Linear, Neuron, Program, Readout, SumPool, Weight, reference
+from rheobase.program import (
+    Conv2d,
+    Flatten,
+    Linear,
+    Neuron,
+    Program,
+    Readout,
+    RoundedNeuron,
+    SumPool,
+    Weight,
+    reference,
+)
 
 
 def weight(*shape: int) -> Weight:
@@ -103,6 +114,20 @@ def test_no_events_no_synaptic_operations():
     table = count(net, np.zeros((3, 2, 2, 9, 8), np.uint8))
     assert table.total().synaptic_operations == 0 and table.total().events == 0
     assert table.total().neuron_updates == 3 * (5 * 72 + 6 * 4 + 3) and table.total().macs > 0
+
+
+def test_rounded_membranes_cost_a_multiplication_an_update():
+    net = program()
+    assert count(net, frames()).total().multiplications == 0
+    ops = list(net.ops)
+    ops[1] = RoundedNeuron(
+        np.full(5, 20), np.zeros(5, int), gain=[1] * 5, gain_shift=0, levels=[-9, 0, 9], edges=[-5, 5], bits=2
+    )
+    net = Program("net", net.input_shape, 3, ops)
+    rows = count(net, frames(), reference.run(net, frames())).rows
+    assert [row.multiplications for row in rows] == [0, 3 * 5 * 72, *[0] * 6]
+    assert rows[1].multiplications == rows[1].neuron_updates
+    assert count(net, frames()).rows == rows
 
 
 def test_unknown_ops_are_never_free():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from program_cases import frames_for, rounded_neuron, rounded_program, weight
+from test_program_c99 import build, sanitizers
 
 from rheobase import native
 from rheobase.errors import ProgramError
@@ -21,9 +22,11 @@ from rheobase.program import (
     Weight,
     load,
     measure,
+    ranges,
     reference,
     save,
     verify,
+    write_c,
 )
 from rheobase.program.c99.generator import generate
 from rheobase.program.ops import Bounds
@@ -230,3 +233,44 @@ def test_packed_codes_are_relative_to_rest_by_hand():
     assert neuron.rest == 2
     assert neuron.table.tolist() == [0, 7, *[0] * 12, -30, -8]
     assert neuron.table_bytes == 4 * (16 + 3) and neuron.membrane_bytes((1, 3, 3)) == 5
+
+
+def extreme_program() -> Program:
+    """Sums, products, currents and membranes up to the last value that 32 bits hold."""
+    wide = Linear(Weight(np.array([[255], [0]], np.uint8), 8, 1, -128))  # sums -128 * 255 .. 127 * 255
+    top = 2**31 - 1
+    gain = (top - 2) // (128 * 255)
+    half = gain * 128 * 255 // 4 + 1
+    neuron = RoundedNeuron(
+        [top - half - 2, 5],
+        [0, -1],
+        gain=[gain, -gain],
+        gain_shift=2,
+        levels=[-(top - half - 2), -3, 0, top - half - 2],
+        edges=[-2, -1, 1],
+        saturation=top - half - 2,
+        bits=2,
+        leak_shift=30,
+    )
+    head = Linear(weight(np.random.default_rng(0), (2, 2), 4))
+    return Program("extreme", (1, 1, 1), 3, [Flatten(), wide, neuron, head, Readout([0, 0])])
+
+
+@needs_compiler
+@pytest.mark.parametrize("level", ["-O1", "-O2"])
+def test_self_test_is_clean_under_sanitizers(tmp_path, level):
+    if not sanitizers(tmp_path):
+        pytest.skip("the compiler has no address and undefined-behaviour sanitizers")
+    extreme = extreme_program()
+    assert max(found.widest for found in ranges.analyse(extreme)) > 2**31 - 8
+    full = np.full((3, 1, 1, 1, 1), 255, np.uint8)
+    cases = [
+        (rounded_program(bits), frames_for(rounded_program(bits), 2, bits, steps=5)) for bits in (2, 4, 8)
+    ]
+    for number, (program, frames) in enumerate([*cases, (extreme, full)]):
+        folder = tmp_path / str(number)
+        write_c(program, folder, frames)
+        done = build(
+            folder, level, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DRHEOBASE_TRACE"
+        )
+        assert done.returncode == 0 and done.stdout.endswith("PASS\n"), done.stderr

@@ -20,7 +20,7 @@ FLAGS = ("-std=c99", "-Os", "-fno-asynchronous-unwind-tables", "-fno-pic")
 class Sizes:
     """Bytes of a compiled program. Flash is `weights + code`, RAM is `state`."""
 
-    bytes_weights: int  # packed weights, thresholds, biases and resets
+    bytes_weights: int  # packed weights and the neurons' vectors and tables
     bytes_state: int  # sizeof the state: membranes, logits and scratch
     bytes_code: int  # machine code and every other constant (sizes of convolutions, the hash)
     bytes_membranes: int  # the part of the state that lives between steps
