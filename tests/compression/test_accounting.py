@@ -21,9 +21,8 @@ from rheobase.compression import (
     quantise_,
     weight_bytes,
 )
-from rheobase.kernels.membranes import UniformMembrane
 from rheobase.models import create_model
-from rheobase.neurons import preset
+from rheobase.neurons import UniformMembrane, preset
 from rheobase.program import measure
 from rheobase.program.lower import lower
 

@@ -25,7 +25,7 @@ from rheobase.compression.quantise import latent_weight
 from rheobase.errors import LatticeError
 from rheobase.layers import BatchNorm2d
 from rheobase.models import create_model
-from rheobase.neurons import TanhMembrane, preset
+from rheobase.neurons import preset
 from rheobase.objectives import capture
 from rheobase.program import reference, verify
 from rheobase.program.lower import lower

@@ -11,14 +11,22 @@ from hypothesis import strategies as st
 from test_harden import counts, trained_like
 
 from rheobase import native
-from rheobase.compression import LSQConfig, ReScaWConfig, account, harden
+from rheobase.compression import LibraConfig, LSQConfig, ReScaWConfig, account, harden
 from rheobase.compression.chain import forward_chain
 from rheobase.compression.fitting import _apart, fit_rounded
 from rheobase.compression.lattice import LatticeNeuron, LatticeRoundedNeuron
 from rheobase.errors import LatticeError
-from rheobase.kernels.membranes import SquatMembrane, TanhMembrane, UniformMembrane
 from rheobase.layers import BatchNorm2d
-from rheobase.neurons import LIF, Neuron, NeuronConfig, preset
+from rheobase.neurons import (
+    LIF,
+    Neuron,
+    NeuronConfig,
+    SquatMembrane,
+    TanhMembrane,
+    UniformMembrane,
+    preset,
+)
+from rheobase.objectives import capture
 from rheobase.program import CompiledProgram, RoundedNeuron, load, measure, reference, save, verify, write_c
 from rheobase.program.lower import _op as lower_op
 from rheobase.program.lower import lower
@@ -84,6 +92,25 @@ def test_hardened_follows_the_equations_layer_by_layer(name, kind, bits):
     trace = hardened_trace(harden(model), frames)
     assert all(0.001 < spikes.mean() < 0.9 for spikes in trace.spikes[:3])
     assert max(differing(model, frames, trace)) < 2e-4
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("kind", KINDS)
+def test_hardened_follows_the_quantised_model(name, kind, bits):
+    """The float32 model as it was trained, from frames to classes: the first layer's spikes, and what is decided."""
+    model = rounded_model(name, kind, bits)
+    x = counts(7, samples=16)
+    hardened = harden(model)
+    first = next(iter(model.neurons().values()))
+    names = {id(module): key for key, module in model.named_modules()}
+    with capture(model, [names[id(first)]]) as soft:
+        logits = model(x)
+    trace = hardened_trace(hardened, x.numpy().astype(np.uint8))
+    spikes = next(iter(soft.spikes().values())).numpy()
+    assert spikes.mean() > 0.01 and (spikes != trace.spikes[0]).mean() < 2e-4
+    assert (hardened(x).sum(0).argmax(-1) == logits.sum(0).argmax(-1)).float().mean() >= 0.9
 
 
 @torch.no_grad()
@@ -228,6 +255,13 @@ def test_lsq_of_8_bits_hardens_whatever_signs_batch_norm_has():
     stored = [op.weight for op in lower(harden(model), name="test", T=2).ops if hasattr(op, "weight")]
     assert {weight.bits for weight in stored} == {8}
     assert any(float(m.gain.min()) < 0 for m in harden(model).chain if isinstance(m, LatticeRoundedNeuron))
+
+
+def test_the_preset_of_the_q_snn_paper_hardens():
+    program = lower(harden(trained_like(weights=LibraConfig(), neuron="q_snn")), name="q", T=2)
+    assert all(
+        isinstance(op, RoundedNeuron) and op.leak_shift == 1 and op.v_reset == 0 for op in program.neurons
+    )
 
 
 def test_mixed_networks_keep_both_kinds():
