@@ -154,6 +154,32 @@ def test_edges_of_the_q_snn_paper_harden():
     assert [w.bits for w in stored] == [8, 1, 1, 1, 8] and stored[0].step == 1
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["lif", "plif"])
+@pytest.mark.parametrize("tau", [1.0, 1.2, 4 / 3, 2.0, 3.0, 7.5, 8.0, 300.0])
+def test_any_tau_hardens_to_the_nearest_leak(kind, tau):
+    """A shift where the leak is 1 - 2^-k, else m / 2^15; the integer model follows the float one and equals its program."""
+    if (kind, tau) == ("plif", 1.0):
+        return
+    model = trained_like(neuron=preset("lif_soft").model_copy(update={"kind": kind, "tau": tau}))
+    hardened = harden(model)
+    neurons = [m for m in hardened.chain if isinstance(m, LatticeNeuron)]
+    for lattice, neuron in zip(neurons, model.neurons().values(), strict=True):
+        assert lattice.bits == 16 and abs(lattice.leak - float(neuron.leak())) <= 2**-16
+        assert (lattice.leak_multiplier is None) == (tau in (1.0, 2.0, 8.0))
+    x = counts(7, samples=16)
+    names = {id(m): n for n, m in model.named_modules()}
+    with capture(model, [names[id(next(iter(model.neurons().values())))]]) as soft:
+        model(x)
+    frames = x.numpy().astype(np.uint8)
+    trace = hardened_trace(hardened, frames)
+    spikes = next(iter(soft.spikes().values())).numpy()
+    assert spikes.mean() > 0.01 and (spikes != trace.spikes[0]).mean() < 0.01
+    program = lower(hardened, name="test", T=4)
+    found = verify(lambda x: reference.run(program, x), trace, frames)
+    assert found.exact, found.first_difference
+
+
 def test_every_number_is_a_whole_number_below_2_to_24():
     hardened = harden(trained_like())
     for name, tensor in hardened.state_dict().items():
@@ -201,8 +227,6 @@ def test_refusals_name_layer_and_reason():
     plain = create_model("vgg_small", num_classes=5, in_channels=2, input_size=SIZE, width=0.5)
     with pytest.raises(LatticeError, match=r"conv1.*float weights.*quantise_"):
         harden(plain.eval())
-    with pytest.raises(LatticeError, match=r"neuron1.*tau = 2, 4, 8"):
-        harden(trained_like(neuron=preset("lif_soft").model_copy(update={"tau": 3.0})))
     residual = quantise_(
         create_model("ms_resnet18", num_classes=5, in_channels=2, input_size=SIZE, width=0.1)
     )

@@ -70,10 +70,13 @@ def programs(draw: st.DrawFn) -> Program:
         ops.append(op)
 
     def fire(scale: int) -> None:
-        leak = draw(st.sampled_from([None, 0, 1, 2, 5]))
+        shift = draw(st.sampled_from([None, 0, 1, 2, 5]))
+        leak: dict[str, Any] = {"leak_shift": shift}
+        if shift is not None and draw(st.booleans()):
+            leak["leak_multiplier"] = draw(st.integers(0, 1 << shift))
         if (bits := draw(st.sampled_from([None, 2, 4, 8]))) is not None:
             reset = draw(st.sampled_from([None, 0, -1]))
-            add(rounded_neuron(rng, shape[0], scale, bits, leak_shift=leak, v_reset=reset))
+            add(rounded_neuron(rng, shape[0], scale, bits, v_reset=reset, **leak))
             return
         saturation = draw(st.sampled_from([20, 1000, 32767]))
         add(
@@ -82,7 +85,7 @@ def programs(draw: st.DrawFn) -> Program:
                 shape[0],
                 draw(st.sampled_from(["soft", "hard", "each"])),
                 scale,
-                leak_shift=leak,
+                **leak,
                 saturation=saturation,
                 bits=draw(st.sampled_from([16, 32])),
             )
@@ -232,7 +235,11 @@ def slow_neuron(
     if isinstance(op, RoundedNeuron):
         x = (x * int(op.gain[channel]) * 2 + 2**op.gain_shift) // (2 * 2**op.gain_shift)
     if op.leak_shift is not None:
-        v -= v // 2**op.leak_shift
+        v = (
+            v - v // 2**op.leak_shift
+            if op.leak_multiplier is None
+            else v * op.leak_multiplier // 2**op.leak_shift
+        )
     v += x + int(op.bias[channel])
     v = max(-op.saturation, min(op.saturation, v))
     fired = v >= int(op.threshold[channel])

@@ -49,6 +49,9 @@ def test_packing_is_planar_by_hand():
         (lambda: Neuron([1], [0], v_reset=9, saturation=5), "outside its saturation"),
         (lambda: Neuron([1], [0], bits=8), "16 or 32"),
         (lambda: Neuron([1.5], [0]), "integer array"),
+        (lambda: Neuron([1], [0], leak_multiplier=1), "needs a leak_shift"),
+        (lambda: Neuron([1], [0], leak_shift=2, leak_multiplier=5), r"leak_multiplier must be .* 0\.\.4"),
+        (lambda: Neuron([1], [0], leak_shift=2, leak_multiplier=-1), "leak_multiplier must be"),
         (lambda: Readout([0], kind="last"), "use 'sum'"),
         (lambda: SumPool(0), "kernel"),
         (lambda: Program("1x", (1, 1, 1), 1, []), "must be a letter"),
@@ -155,6 +158,10 @@ def test_overflow_is_refused_with_layer_bound_and_remedy():
     Program("big", (2, 32, 32), 2, [Flatten(), logits, Readout([0, 0])]).validate()
     with pytest.raises(ProgramError, match=r"a logit can reach 1065369600 a step, 3196108800 over T=3"):
         Program("big", (2, 32, 32), 3, [Flatten(), logits, Readout([0, 0])]).validate()
+    saturated = Neuron([9] * 8, [0] * 8, saturation=1 << 16, bits=32, leak_shift=15, leak_multiplier=1 << 15)
+    layer = Linear(weight(RNG, (8, 8), 4))
+    with pytest.raises(ProgramError, match="saturation 65536 times leak_multiplier 32768 is beyond 32 bits"):
+        Program("big", (2, 2, 2), 1, [Flatten(), layer, saturated, *head()[1:]]).validate()
     with pytest.raises(ProgramError, match="beyond 16 bits"):
         Program("big", (2, 32, 32), 1, [SumPool(None), *head(2)]).validate()
 

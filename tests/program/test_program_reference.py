@@ -32,6 +32,15 @@ def test_leak_floors_negative_membranes_by_hand():
     assert trace(Neuron([9], [0], leak_shift=1), 7, 0, 0, 0, 0) == ([7, 4, 2, 1, 1], [0] * 5)
 
 
+def test_leak_multiplier_floors_by_hand():
+    # 3/4: 7 -> 5.25 -> 3.75 -> 2.25; -7 -> -5.25 -> -4.5 -> -3.0 -> -2.25; -1 stays -1
+    neuron = Neuron([9], [0], leak_shift=2, leak_multiplier=3)
+    assert trace(neuron, 7, 0, 0, 0) == ([7, 5, 3, 2], [0] * 4)
+    assert trace(neuron, -7, 0, 0, 0, 0) == ([-7, -6, -5, -4, -3], [0] * 5)
+    assert trace(neuron, -1, 0) == ([-1, -1], [0, 0])
+    assert trace(Neuron([9], [0], leak_shift=2, leak_multiplier=0), 7, 1) == ([7, 1], [0, 0])
+
+
 def test_a_tie_at_the_threshold_fires():
     assert trace(Neuron([5], [0]), 5, 4, 1) == ([0, 4, 0], [1, 0, 1])
 

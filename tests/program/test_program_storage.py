@@ -1,6 +1,7 @@
 """Programs on disk: exact round trips, and files that are not what they say."""
 
 import contextlib
+import dataclasses
 import json
 import struct
 from pathlib import Path
@@ -49,6 +50,18 @@ def test_decode_inverts_encode(program):
     again = decode(json.loads(json.dumps(description)), tensors)
     assert again.digest() == program.digest()
     assert [type(op) for op in again.ops] == [type(op) for op in program.ops]
+
+
+def test_a_leak_multiplier_is_written_where_there_is_one(tmp_path):
+    """Files without the field, and their digests, are those of before it existed."""
+    ops = list(small_program().ops)
+    description, _ = encode(small_program())
+    assert "leak_multiplier" not in description["ops"][1]
+    ops[1] = dataclasses.replace(ops[1], leak_multiplier=1)
+    program = small_program(ops=ops)
+    save(program, tmp_path / "p")
+    assert load(tmp_path / "p").ops[1].leak_multiplier == 1
+    assert load(tmp_path / "p").digest() == program.digest() != small_program().digest()
 
 
 def test_a_program_that_does_not_validate_is_not_written(tmp_path):
@@ -146,6 +159,9 @@ def tensor(name: str, value: np.ndarray | None) -> Any:
         (put("ops", 0, "weight", "shape", value=[5, 2]), "the file has uint8"),
         (put("ops", 1, "threshold", value=3), "yet the file has a tensor"),
         (put("ops", 1, "bits", value=64), "16 or 32"),
+        (put("ops", 1, "leak_multiplier", value=-3), "leak_multiplier must be"),
+        (put("ops", 1, "leak_multiplier", value=1.5), "leak_multiplier must be an integer"),
+        (put("ops", 4, "leak_multiplier", value=1), "needs a leak_shift"),
         (put("ops", 2, "kernel", value="int32"), "needs an int32 vector"),
         (put("input_shape", value=[2, 8]), "input_shape"),
         (put("input_shape", value=[2, 8, 10**12]), "input_shape"),

@@ -2,7 +2,8 @@
 
 A neuron with a full membrane counts in the unit of each channel's weights, `|U_c| / 2^F`. `F` is the largest number of
 fractional bits with which a 16-bit membrane holds 8 thresholds; where none does, the membrane takes 32 bits. Only the rounding
-of thresholds and biases, the floor in the leak, and saturation change the model.
+of thresholds and biases, the floor in the leak, and saturation change the model; and where the leak is no `1 - 2^-k`, its
+rounding to m / 2^15 (to m / 2^8 with 32 bits), which `LatticeNeuron.leak` tells.
 
 A neuron with a rounded membrane counts in one unit `2^-f` for the whole layer, because all channels share its levels:
 
@@ -12,8 +13,9 @@ A neuron with a rounded membrane counts in one unit `2^-f` for the whole layer, 
 `f` is the largest that keeps membranes and biases below 2^24 and currents below 2^31, then `g` the largest that keeps the product
 below 2^31 and the gain below 2^24. A power of two leaves thresholds like 1 and 1/2 whole. For whole numbers `edge <= v` says the
 same as `ceil(edge) <= v`. Saturation changes nothing here: it lies where clipping ends on the same side of every edge and
-threshold. What changes the model is the rounding of levels, gains and biases, by about `2^-f`, and the floor in the leak. Levels
-nearer than one unit are moved apart to neighbouring integers.
+threshold. What changes the model is the rounding of levels, gains and biases, by about `2^-f`, and the floor in the leak. A leak
+that is no `1 - 2^-k` goes into the levels, which then hold what is left of each a step later. Levels nearer than one unit are
+moved apart to neighbouring integers.
 
 Source: ours; requantisation by an integer factor and a rounding shift is standard practice for integer networks (Jacob et al.,
 "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018).
@@ -30,7 +32,7 @@ from rheobase.neurons import Neuron
 
 MAX_FRACTION = 8
 FINEST = 24  # a membrane's unit is 2^-24 to 2^24
-MAX_GAIN_SHIFT = 30
+MAX_GAIN_SHIFT = MAX_LEAK_SHIFT = 30
 INT32_MAX = 2**31 - 1
 MOVED = 2.0**-12  # how far moving levels apart may move one, as a part of their range
 
@@ -42,7 +44,6 @@ def fit(
     bias: Tensor,
     reset: Tensor | None,
     unit: Tensor,
-    leak_shift: int | None,
     layer: Neuron,
 ) -> tuple[LatticeNeuron, int]:
     """Neuron that counts in each channel's own unit, and the fractional bits F of its input.
@@ -51,7 +52,8 @@ def fit(
     Raises:
         LatticeError: no F and width hold the neuron.
     """
-    for bits, saturation in ((16, 2**15 - 1), (32, 2**22)):
+    for bits, saturation, leak_bits in ((16, 2**15 - 1, 15), (32, 2**22, 8)):
+        leak_shift, leak_multiplier = leak_integers(float(layer.leak()), leak_bits)
         for fraction in range(MAX_FRACTION, -1, -1):
             scale = 2.0**fraction
             # `>` on integers is `>=` one higher; `>=` rounds up, so that no spike comes early
@@ -65,6 +67,7 @@ def fit(
                         threshold.float(),
                         offset.float(),
                         leak_shift=leak_shift,
+                        leak_multiplier=leak_multiplier,
                         v_reset=v_reset,
                         saturation=saturation,
                         bits=bits,
@@ -77,6 +80,20 @@ def fit(
     )
 
 
+def leak_integers(leak: float, bits: int) -> tuple[int | None, int | None]:
+    """Shift and multiplier of a leak: none for 1, k alone for `1 - 2^-k`, else s = bits and `round(leak * 2^bits)`.
+
+    >>> leak_integers(0.75, 15), leak_integers(0.6, 15)
+    ((2, None), (15, 19661))
+    """
+    if leak == 1:
+        return None, None
+    shift = round(-math.log2(1 - leak))
+    if shift <= MAX_LEAK_SHIFT and math.isclose(1 - leak, 2.0**-shift, rel_tol=1e-6):
+        return shift, None
+    return bits, round(leak * 2**bits)
+
+
 def fit_rounded(
     name: str,
     bound: Tensor,
@@ -84,7 +101,6 @@ def fit_rounded(
     bias: Tensor,
     theta: Tensor,
     layer: Neuron,
-    leak_shift: int | None,
 ) -> LatticeRoundedNeuron:
     """Neuron that keeps codes of its membrane, in the finest unit that fits.
 
@@ -94,7 +110,7 @@ def fit_rounded(
     """
     if float(bound.max()) < EXACT:
         for fraction in range(FINEST, -FINEST - 1, -1):
-            lattice = _rounded(2.0**fraction, bound, unit, bias, theta, layer, leak_shift)
+            lattice = _rounded(2.0**fraction, bound, unit, bias, theta, layer)
             if lattice is not None:
                 return lattice
     current = float((bound * unit.abs() + bias.abs()).max())
@@ -112,14 +128,17 @@ def _rounded(
     bias: Tensor,
     theta: Tensor,
     layer: Neuron,
-    leak_shift: int | None,
 ) -> LatticeRoundedNeuron | None:
     """The neuron in units of `1 / scale`, or None where that is too fine for the numbers or too coarse for the levels."""
     membrane = layer.config.membrane
     assert membrane is not None, "the caller looked"
     threshold = torch.floor(theta * scale) + 1 if layer.config.strict else torch.ceil(theta * scale)
     offset = torch.round(bias * scale)
-    wanted = torch.tensor(membrane.levels(), dtype=torch.float64) * scale
+    leak_shift, leak_multiplier = leak_integers(leak := float(layer.leak()), 0)
+    left = (
+        1.0 if leak_multiplier is None else leak
+    )  # of a level, which the table holds as it will be a step later
+    wanted = torch.tensor(membrane.levels(), dtype=torch.float64) * (scale * left)
     levels = _apart(wanted)
     edges = torch.ceil(torch.tensor(membrane.edges(), dtype=torch.float64) * scale)
     # rounded as edges are: a reset onto an edge stays on it
@@ -142,7 +161,7 @@ def _rounded(
         gain_shift=gain_shift,
         levels=levels.float(),
         edges=edges.float(),
-        leak_shift=leak_shift,
+        leak_shift=leak_shift if leak_multiplier is None else None,
         v_reset=None if v_reset is None else torch.tensor(float(v_reset)),
         saturation=int(saturation),
         bits=membrane.bits,

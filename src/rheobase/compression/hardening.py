@@ -16,7 +16,6 @@ chosen: `fitting`.
 Source: the folding is standard practice for integer networks.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -75,7 +74,7 @@ def harden(model: SpikingModel) -> Hardened:
 
     Raises:
         LatticeError: a layer has float weights, or is of a kind the lattice does not hold (residual additions, max pooling,
-            a leak that is no power of two, ...); the message names layer and reason.
+            ternary spikes, ...); the message names layer and reason.
     """
     scales = quantisers(model)
     modules = dict(model.named_modules())
@@ -166,16 +165,15 @@ class _Builder:
         if (p := self.pending) is None:
             raise LatticeError(f"neuron {name!r} must follow a convolution or linear layer to be hardened")
         _plain_neuron(name, layer)
-        leak_shift = _leak_shift(name, layer)
         gain = float(layer.gain())
         unit, offset = p.unit * gain, p.offset * gain
         theta = torch.as_tensor(layer.threshold(), dtype=torch.float64).expand_as(unit)
         bound = p.bound(self.input_max).double()
         lattice: LatticeNeuron
         if layer.config.membrane is not None:
-            lattice, shift = fit_rounded(name, bound, unit, offset, theta, layer, leak_shift), 0
+            lattice, shift = fit_rounded(name, bound, unit, offset, theta, layer), 0
         else:
-            lattice, shift = self._in_weight_units(name, bound, unit, offset, theta, layer, leak_shift)
+            lattice, shift = self._in_weight_units(name, bound, unit, offset, theta, layer)
             unit = unit.abs()  # rows of negative ones are turned
         self.sums[name] = Sum(unit, offset, shift)
         self._emit_weighted(shift)
@@ -190,7 +188,6 @@ class _Builder:
         offset: Tensor,
         theta: Tensor,
         layer: Neuron,
-        leak_shift: int | None,
     ) -> tuple[LatticeNeuron, int]:
         p = self.pending
         assert p is not None
@@ -204,7 +201,7 @@ class _Builder:
             )
         p.values *= sign.float().reshape(-1, *[1] * (p.values.dim() - 1))
         reset = None if layer.v_reset is None else torch.full_like(unit, layer.v_reset)
-        return fit(name, bound, theta / unit, offset / unit, reset, unit, leak_shift, layer)
+        return fit(name, bound, theta / unit, offset / unit, reset, unit, layer)
 
     def pool(self, name: str, kernel: tuple[int, int] | None) -> None:
         self._expect_nothing_pending(name)
@@ -303,16 +300,3 @@ def _plain_neuron(name: str, layer: Neuron) -> None:
         raise LatticeError(
             f"neuron {name!r} fires -1 too (ternary), and the program's events are not negative: train with ternary=False"
         )
-
-
-def _leak_shift(name: str, layer: Neuron) -> int | None:
-    """K of the leak `1 - 2^-k`, None for no leak."""
-    leak = float(layer.leak())
-    if leak == 1.0:
-        return None
-    k = -math.log2(1 - leak) if leak < 1 else 0.0
-    if k < 1 or not math.isclose(k, round(k), abs_tol=1e-6):
-        raise LatticeError(
-            f"neuron {name!r} keeps {leak:g} of its membrane each step; the lattice holds 1 - 2^-k only: use tau = 2, 4, 8, ..."
-        )
-    return round(k)

@@ -134,7 +134,7 @@ class LatticeFlatten(LatticeModule):
 class LatticeNeuron(LatticeModule):
     """Integer neuron; one step is leak, add, saturate, compare, reset:
 
-        v <- v - floor(v / 2^k);  v <- clip(v + I + bias, -sat, sat);  s = [v >= threshold];
+        v <- v - floor(v / 2^k), or v <- floor(v m / 2^k);  v <- clip(v + I + bias, -sat, sat);  s = [v >= threshold];
         v <- v - threshold*s (soft)  or  v <- v_reset where s (hard)
 
     Shape:
@@ -151,6 +151,7 @@ class LatticeNeuron(LatticeModule):
         bias: Tensor,
         *,
         leak_shift: int | None,
+        leak_multiplier: int | None = None,
         v_reset: Tensor | None,
         saturation: int,
         bits: int,
@@ -159,7 +160,8 @@ class LatticeNeuron(LatticeModule):
         self.register_buffer("threshold", threshold)
         self.register_buffer("bias", bias)
         self.register_buffer("v_reset", v_reset)
-        self.leak_shift, self.saturation, self.bits = leak_shift, saturation, bits
+        self.leak_shift, self.leak_multiplier = leak_shift, leak_multiplier
+        self.saturation, self.bits = saturation, bits
 
     def forward(self, current: Tensor) -> Tensor:
         """See the class."""
@@ -168,8 +170,7 @@ class LatticeNeuron(LatticeModule):
         v = torch.zeros_like(current[0])
         spikes = torch.empty_like(current)
         for t in range(current.shape[0]):
-            if self.leak_shift is not None:
-                v = v - torch.floor(v * 2.0**-self.leak_shift)
+            v = self.leaked(v)
             v = v + (self.current(current[t]) + bias)
             v = v.clamp_(-self.saturation, self.saturation).to(current.dtype)
             s = (v >= threshold).to(v.dtype)
@@ -181,6 +182,22 @@ class LatticeNeuron(LatticeModule):
             spikes[t] = s
         return spikes
 
+    @property
+    def leak(self) -> float:
+        """The part of a membrane that a step keeps: the model's, or the nearest that integers hold."""
+        if self.leak_shift is None:
+            return 1.0
+        part = 1 if self.leak_multiplier is None else 2**self.leak_shift - self.leak_multiplier
+        return 1.0 - part * 2.0**-self.leak_shift
+
+    def leaked(self, v: Tensor) -> Tensor:
+        """What the leak leaves of membranes; the product stays below 2^31, so it is taken in float64."""
+        if self.leak_shift is None:
+            return v
+        if self.leak_multiplier is None:
+            return v - torch.floor(v * 2.0**-self.leak_shift)
+        return torch.floor(v.double() * self.leak_multiplier * 2.0**-self.leak_shift).to(v.dtype)
+
     def current(self, acc: Tensor) -> Tensor:
         """The current I of one step's sums `[N, C, ...]`: the sums themselves."""
         return acc
@@ -191,13 +208,15 @@ class LatticeNeuron(LatticeModule):
 
     def extra_repr(self) -> str:
         """Shown by `print(model)`."""
-        return f"leak_shift={self.leak_shift}, saturation={self.saturation}, bits={self.bits}"
+        return f"leak={self.leak:g}, saturation={self.saturation}, bits={self.bits}"
 
 
 class LatticeRoundedNeuron(LatticeNeuron):
     """Integer neuron that keeps a code of its membrane; `LatticeNeuron` with, before the sum and after the reset,
 
         I = floor((acc * gain + 2^(gain_shift - 1)) / 2^gain_shift);    v <- levels[number of edges <= v]
+
+    A leak that is no `1 - 2^-k` is part of the levels; `leak` is 1 then.
 
     Shape:
         `acc [T, N, C, ...] -> spikes of the same shape`; `threshold`, `bias`, `gain` `[C]`; `v_reset` `[]`;

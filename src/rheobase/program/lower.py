@@ -72,6 +72,7 @@ def _op(name: str, module: LatticeModule) -> Op:
             _integers(module.threshold),
             _integers(module.bias),
             leak_shift=module.leak_shift,
+            leak_multiplier=module.leak_multiplier,
             v_reset=None if module.v_reset is None else _integers(module.v_reset),
             saturation=module.saturation,
             bits=module.bits,

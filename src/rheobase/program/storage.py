@@ -2,8 +2,9 @@
 
 The header's metadata has one key, `rheobase`, whose value is JSON: `{"format": "rheobase-program", "version":
 1, "name", "input_shape", "T", "logit_scale", "metadata", "ops": [...]}`. An op is `{"op": "Conv2d", "name":
-..., <its integers>}`. Weights are `{"shape", "bits", "step", "offset"}`; their codes lie in the tensor
-`<index>.weight` as `Weight.packed` gives them. int32 vectors lie in `<index>.<field>`.
+..., <its integers>}`; optional fields that are None are left out. Weights are `{"shape", "bits", "step",
+"offset"}`; their codes lie in the tensor `<index>.weight` as `Weight.packed` gives them. int32 vectors lie in
+`<index>.<field>`.
 """
 
 import json
@@ -22,7 +23,7 @@ from rheobase.errors import ProgramError
 from rheobase.files import atomic_write
 from rheobase.program.ir import VERSION, Program
 from rheobase.program.ops import OPS, Op
-from rheobase.program.ops.base import whole
+from rheobase.program.ops.base import OPTIONAL, whole
 from rheobase.program.weight import BITS, Weight, packed_bytes, row_bytes, rows_first, unpack
 
 FORMAT = "rheobase-program"
@@ -77,6 +78,8 @@ def encode(program: Program) -> tuple[dict[str, Any], Tensors]:
         entry: dict[str, Any] = {"op": type(op).__name__}
         for field in fields(op):
             value = getattr(op, field.name)
+            if value is None and field.metadata == OPTIONAL:
+                continue
             if isinstance(value, Weight):
                 tensors[f"{index}.{field.name}"] = np.ascontiguousarray(value.packed())
                 entry[field.name] = {
@@ -143,12 +146,14 @@ def _op(index: int, entry: Mapping[str, Any], tensors: Tensors) -> Op:
     if kind is None:
         raise ProgramError(f"op {index}: {entry.get('op')!r} is not one of {', '.join(OPS)}")
     known = {field.name for field in fields(kind)}
-    if set(entry) != known | {"op"}:
+    needed = {field.name for field in fields(kind) if field.metadata != OPTIONAL}
+    given = set(entry) - {"op"}
+    if not needed <= given <= known:
         raise ProgramError(
-            f"op {index} {entry['op']} has the fields {sorted(entry)}, expected {sorted(known)}"
+            f"op {index} {entry['op']} has the fields {sorted(given)}, expected {sorted(needed)}"
         )
     values: dict[str, Any] = {}
-    for name in known:
+    for name in given:
         value = entry[name]
         tensor = tensors.pop(f"{index}.{name}", None)
         where = f"op {index} {entry['op']} {name}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 Kind = Literal["events", "current", "logits"]  # spikes and counts >= 0; signed sums; the end of the chain
 INT32_MAX = (1 << 31) - 1
+OPTIONAL = {"optional": True}  # metadata of a field that files leave out where it is None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Spiking neurons whose membranes are integers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import INT32_MAX, Bounds, Kind, Op, Shape, Work, int32_vector, whole
+from rheobase.program.ops.base import INT32_MAX, OPTIONAL, Bounds, Kind, Op, Shape, Work, int32_vector, whole
 
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
@@ -19,12 +19,14 @@ class Neuron(Op):
     """Integrate-and-fire, with or without a leak, one threshold and one bias a channel.
 
     v <- v - floor(v / 2^leak_shift)                    (no leak: leak_shift is None)
+    v <- floor(v * leak_multiplier / 2^leak_shift)      (in its place, where leak_multiplier is given)
     v <- clip(v + I + bias, -saturation, saturation)
     s  = 1 if v >= threshold else 0
     v <- v - threshold * s       (soft reset, v_reset is None)
     v <- v_reset where s         (hard reset)
 
-    The membrane starts at 0. The floor makes a negative membrane leak by at least 1 a step: -1 becomes 0.
+    The membrane starts at 0. The floor makes a negative membrane leak by at least 1 a step: -1 becomes 0
+    (with a multiplier it stays -1, and a positive one leaks by at least 1).
 
     Shape: `[C, H, W]` or `[C]` to the same; `threshold`, `bias` and an array `v_reset` are int32 `[C]`.
     Raises:
@@ -37,6 +39,7 @@ class Neuron(Op):
     v_reset: int | NDArray[np.int32] | None = None
     saturation: int = 32767
     bits: int = 16
+    leak_multiplier: int | None = field(default=None, kw_only=True, metadata=OPTIONAL)
 
     consumes: ClassVar[Kind] = "current"
     produces: ClassVar[Kind] = "events"
@@ -52,6 +55,10 @@ class Neuron(Op):
         whole(self.saturation, f"{kind} saturation with {self.bits} bits", 1, self.largest)
         if self.leak_shift is not None:
             whole(self.leak_shift, f"{kind} leak_shift", 0, 30)
+        if self.leak_multiplier is not None:
+            if self.leak_shift is None:
+                raise ProgramError(f"{kind} leak_multiplier {self.leak_multiplier!r} needs a leak_shift")
+            whole(self.leak_multiplier, f"{kind} leak_multiplier", 0, 1 << self.leak_shift)
         vectors = {what: int32_vector(getattr(self, what), f"{kind} {what}") for what in self.by_channel}
         if int(vectors["threshold"].min()) < 1:
             raise ProgramError(f"{kind} threshold must be at least 1, got {int(vectors['threshold'].min())}")
@@ -120,16 +127,23 @@ class Neuron(Op):
         v = np.zeros(x.shape[1:], np.int64)
         trace, spikes = np.empty(x.shape, np.int64), np.empty(x.shape, np.uint8)
         for t, current in enumerate(self.current(x)):
-            if self.leak_shift is not None:
-                v = v - (v >> self.leak_shift)  # NumPy's shift of a negative integer floors
+            v = self.leaked(v)
             v = np.clip(v + current + bias, -self.saturation, self.saturation)
             fired = v >= threshold
             v = self.kept(v - threshold * fired if reset is None else np.where(fired, reset, v))
             trace[t], spikes[t] = v, fired
         return trace, spikes
 
+    def leaked(self, v: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What the leak leaves of membranes; NumPy's shift of a negative integer floors."""
+        if self.leak_shift is None:
+            return v
+        if self.leak_multiplier is None:
+            return v - (v >> self.leak_shift)
+        return v * self.leak_multiplier >> self.leak_shift
+
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
-        """Spikes are 0 or 1; the sum before saturation must fit 32 bits."""
+        """Spikes are 0 or 1; the sum before saturation, and a membrane times its leak, must fit 32 bits."""
         bias = self.bias.astype(np.int64)
         drive = max(int(np.abs(incoming.low + bias).max()), int(np.abs(incoming.high + bias).max()))
         widest = max(self.saturation + drive, incoming.widest, int(self.threshold.max()))
@@ -137,6 +151,13 @@ class Neuron(Op):
             raise ProgramError(
                 f"{self.saturation} plus input {drive} is beyond 32 bits; lower saturation or shift"
             )
+        product = self.saturation * (self.leak_multiplier or 0)
+        if product > INT32_MAX:
+            raise ProgramError(
+                f"saturation {self.saturation} times leak_multiplier {self.leak_multiplier} is beyond 32 bits; "
+                "lower saturation, or leak_shift and leak_multiplier"
+            )
+        widest = max(widest, product)
         fires = (self.threshold <= self.saturation).astype(np.int64)
         return Bounds(fires * 0, fires, widest, "uint8_t")
 
@@ -170,8 +191,12 @@ class Neuron(Op):
         arguments = []
         if self.leak_shift is not None:
             emitter.kernel("floor_shift", "floor_shift")
-            leak, leak_argument = "v -= floor_shift(v, leak_shift);\n            ", ", int32_t leak_shift"
+            leak, leak_argument = "v -= floor_shift(v, leak_shift);", ", int32_t leak_shift"
             arguments.append(str(self.leak_shift))
+        if self.leak_multiplier is not None:
+            leak = "v = floor_shift(v * leak_multiplier, leak_shift);"
+            leak_argument += ", int32_t leak_multiplier"
+            arguments.append(str(self.leak_multiplier))
         if self.v_reset is None:
             reset, reset_argument, kind = "v - threshold[c]", "", "soft"
         elif isinstance(self.v_reset, np.ndarray):
@@ -181,9 +206,10 @@ class Neuron(Op):
             reset, reset_argument, kind = "v_reset", ", int32_t v_reset", "hard"
             arguments.append(str(self.v_reset))
         parameters = {
-            "leak": leak,
+            "leak": leak and f"{leak}\n            ",
             "leak_argument": leak_argument,
             "reset": reset,
             "reset_argument": reset_argument,
         }
-        return kind + ("" if self.leak_shift is None else "_leak"), parameters, arguments
+        kind += "" if self.leak_shift is None else "_leak" if self.leak_multiplier is None else "_multiply"
+        return kind, parameters, arguments

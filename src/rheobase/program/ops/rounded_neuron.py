@@ -20,7 +20,7 @@ class RoundedNeuron(Neuron):
     """Integrate-and-fire whose membrane is rounded to one of a few levels after each step.
 
     I  = floor((sum * gain + 2^(gain_shift - 1)) / 2^gain_shift)         (gain_shift 0: I = sum * gain)
-    v <- v - floor(v / 2^leak_shift)                    (no leak: leak_shift is None)
+    v <- v - floor(v / 2^leak_shift)                    (or as in Neuron)
     v <- clip(v + I + bias, -saturation, saturation)
     s  = 1 if v >= threshold else 0
     v <- v - threshold * s       (soft reset, v_reset is None)
