@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_harden import counts, trained_like
 
 from rheobase import native
-from rheobase.compression import LibraConfig, LSQConfig, ReScaWConfig, account, harden
+from rheobase.compression import LibraConfig, LSQConfig, ReScaWConfig, account, harden, through_roundings
 from rheobase.compression.chain import forward_chain
 from rheobase.compression.fitting import _apart, fit_rounded
 from rheobase.compression.lattice import LatticeNeuron, LatticeRoundedNeuron
@@ -246,6 +246,22 @@ def test_a_dead_channel_is_no_obstacle():
         norm.weight[3], norm.bias[3], norm.running_mean[3] = 0.0, 0.1, 0.0
     trace = hardened_trace(harden(model), counts(0).numpy().astype(np.uint8))
     assert trace.spikes[0][:, :, 2].all() and not trace.spikes[0][:, :, 3].any()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["lif_soft", "lif_tet", "plif_sew"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_through_roundings_sees_the_hardened_spikes(name, kind):
+    """Gains of both signs, and a dead channel, whose sums cannot be told from its current."""
+    model = rounded_model(name, kind, 4)
+    norm = next(m for m in model.modules() if isinstance(m, BatchNorm2d))
+    norm.weight[2], norm.bias[2] = 0.0, 0.7
+    x = counts(5, samples=4)
+    trace = hardened_trace(harden(model), x.numpy().astype(np.uint8))
+    with through_roundings(model), capture(model, list(model.neurons())) as captured:
+        model(x)
+    for found, expected in zip(captured.spikes(steps=4).values(), trace.spikes, strict=True):
+        assert expected.mean() > 0.001 and np.array_equal(found.numpy(), expected)
 
 
 def test_lsq_of_8_bits_hardens_whatever_signs_batch_norm_has():

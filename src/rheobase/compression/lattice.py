@@ -49,7 +49,8 @@ class Sum:
             self.unit.to(current).reshape(per_channel),
             self.offset.to(current).reshape(per_channel),
         )
-        return torch.round((current - offset) / unit) * 2**self.shift
+        sums = torch.where(unit == 0, 0.0, (current - offset) / unit)  # a dead channel's sum moves nothing
+        return torch.round(sums) * 2**self.shift
 
 
 class LatticeModule(nn.Module):
