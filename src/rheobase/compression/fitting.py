@@ -148,11 +148,12 @@ def _rounded(
     # a clipped membrane fires or not as it would have, and what a reset then leaves lies beyond the same edges
     top = float(threshold.max()) + max(float(edges[-1]), 0.0)
     saturation = max(top, float(edges[-1]), 1 - float(edges[0]), float(levels.abs().max()), abs(v_reset or 0))
+    if max(saturation, float(offset.abs().max())) >= EXACT:
+        return None
     gain_shift, gain = _gain(bound, unit * scale)
-    product = bound * gain.abs() + 2.0**gain_shift / 2
-    reach = product / 2.0**gain_shift + 1 + offset.abs() + saturation
-    small = max(saturation, float(offset.abs().max()), float(gain.abs().max()))
-    if small >= EXACT or float(torch.maximum(product, reach).max()) > INT32_MAX:
+    current = (bound * gain.abs() + 2.0**gain_shift / 2) / 2.0**gain_shift + 1
+    reach = float((current + offset.abs()).max()) + saturation
+    if not _fits(bound, gain, gain_shift) or reach > INT32_MAX:
         return None
     return LatticeRoundedNeuron(
         threshold.float(),
@@ -185,6 +186,16 @@ def _apart(levels: Tensor) -> Tensor:
 
 def _gain(bound: Tensor, factor: Tensor) -> tuple[int, Tensor]:
     """The largest shift g (at least 0), and `round(factor * 2^g)`, with products below 2^31 and gains below 2^24."""
-    largest = max(float((bound * factor.abs()).max()) / 2**30, float(factor.abs().max()) / 2**23)
+    largest = max(float((bound * factor.abs()).max()) / INT32_MAX, float(factor.abs().max()) / EXACT)
     shift = MAX_GAIN_SHIFT if largest == 0 else min(max(math.floor(-math.log2(largest)), 0), MAX_GAIN_SHIFT)
-    return shift, torch.round(factor * 2.0**shift)
+    gain = torch.round(factor * 2.0**shift)
+    if shift > 0 and not _fits(
+        bound, gain, shift
+    ):  # the roundings pass a limit that the numbers almost reach
+        shift, gain = shift - 1, torch.round(factor * 2.0 ** (shift - 1))
+    return shift, gain
+
+
+def _fits(bound: Tensor, gain: Tensor, shift: int) -> bool:
+    product = float((bound * gain.abs()).max()) + 2**shift / 2
+    return product <= INT32_MAX and float(gain.abs().max()) < EXACT
