@@ -42,7 +42,15 @@ def hardened_spikes(model):
 @pytest.mark.parametrize(
     "weights", [ReScaWConfig(bits=2), ReScaWConfig(bits=8), LibraConfig()], ids=lambda c: f"{c.name}{c.bits}"
 )
-@pytest.mark.parametrize("neuron", ["lif_soft", {"kind": "lif", "tau": 4.0, "v_reset": 0.0, "strict": True}])
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        "lif_soft",
+        {"kind": "lif", "tau": 4.0, "v_reset": 0.0, "strict": True},
+        {"kind": "lif", "tau": 3.0, "membrane": {"name": "tanh", "bits": 4}, "v_reset": 0.0},
+    ],
+    ids=["soft", "hard", "4-bit membrane"],
+)
 def test_spikes_are_those_of_the_hardened_model(weights, neuron):
     model = trained(weights, neuron)
     float_spikes = spikes(model, list(model.neurons()))
@@ -58,7 +66,7 @@ def test_spikes_are_those_of_the_hardened_model(weights, neuron):
 
 def test_it_differs_from_the_float_model():
     """Else the test above would pass with a context that does nothing."""
-    model = trained(LibraConfig(), {"kind": "lif", "tau": 4.0})
+    model = trained(LibraConfig(), {"kind": "lif", "tau": 3.0, "membrane": {"name": "tanh", "bits": 4}})
     float_spikes = spikes(model, list(model.neurons()))
     assert any(not torch.equal(a, b) for a, b in zip(float_spikes, hardened_spikes(model), strict=True))
 

@@ -66,6 +66,16 @@ def test_the_model_is_given_back_contiguous(frames):
     assert model.features.conv2.weight.is_contiguous()
 
 
+def test_strided_pointwise_convolutions_of_few_channels_stay_contiguous():
+    """Channels last, their backward pass writes outside its memory (a fault of oneDNN)."""
+    narrow = create_model("ms_resnet18", num_classes=2, in_channels=2, input_size=(16, 16), width=0.0625)
+    wide = create_model("ms_resnet18", num_classes=2, in_channels=2, input_size=(16, 16), width=0.25)
+    for model, expected in ((narrow, False), (wide, True)):
+        with arithmetic.layout(model, True):
+            weight = model.features.stage1_block1.conv1.weight
+            assert weight.is_contiguous(memory_format=torch.channels_last) is expected
+
+
 def test_layouts_learn_the_same(frames):
     """One epoch of few steps: float32 sums in another order, which decide hardly any spike."""
     rows = []

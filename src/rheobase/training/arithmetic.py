@@ -16,6 +16,8 @@ from torch import nn
 from rheobase.errors import RecipeError
 from rheobase.training.recipe import Recipe, TrainConfig, load_recipe
 
+REGISTER = 16  # float32 numbers in the widest vector register of x86
+
 
 def has_bf16(device: str | None = None) -> bool:
     """Whether a device (`cpu`, `cuda`; None: the one that training takes) multiplies bf16 in hardware."""
@@ -50,10 +52,29 @@ def settle_recipe(recipe: Recipe, written: Path | None) -> Recipe:
     return recipe.model_copy(update={"train": settle(recipe.train, before)})
 
 
+def breaks_channels_last(model: nn.Module) -> bool:
+    """Whether a model has a convolution whose backward pass corrupts memory on processors in the channels-last layout.
+
+    1x1 with a stride and fewer input channels than a vector register holds: oneDNN then writes past its workspace
+    (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+    return any(
+        isinstance(m, nn.Conv2d)
+        and m.kernel_size == (1, 1)
+        and max(m.stride) > 1
+        and m.in_channels < REGISTER
+        for m in model.modules()
+    )
+
+
 @contextmanager
 def layout(model: nn.Module, channels_last: bool) -> Iterator[None]:
-    """Within the block, convolution weights lie channels last, and so do the maps computed with them."""
-    weights = [p for p in model.parameters() if p.dim() == 4] if channels_last else []
+    """Within the block, convolution weights lie channels last, and so do the maps computed with them.
+
+    Models that break on it stay contiguous.
+    """
+    wanted = channels_last and not breaks_channels_last(model)
+    weights = [p for p in model.parameters() if p.dim() == 4] if wanted else []
     for weight in weights:
         weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     try:

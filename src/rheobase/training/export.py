@@ -6,7 +6,6 @@ samples the NumPy reference against both. Written to the run folder: `c/` (the s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +128,7 @@ def _layers(program: Program, tables: Sequence[Table]) -> list[dict[str, Any]]:
                 }
             )
         elif isinstance(op, Neuron):
-            layers[-1]["state_bytes"] = prod(shape) * op.bits // 8
+            layers[-1]["state_bytes"] = op.membrane_bytes(shape)
     return layers
 
 
