@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from rheobase import native
+from rheobase import list_datasets, native
 from rheobase.cli import doctor
 from rheobase.events import Recording, write_nmnist
 
@@ -59,7 +59,7 @@ def test_models(rheobase):
 
 def test_data_list(rheobase):
     done = rheobase("data", "list")
-    assert done.out.split() == ["digits-dvs", "folder", "motion-dvs-sim", "nmnist"]
+    assert done.out.split() == list_datasets()
     assert rheobase("data", "list", "--json", "-").json == done.out.split()
 
 

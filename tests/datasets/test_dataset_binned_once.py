@@ -6,20 +6,21 @@ import zipfile
 import numpy as np
 import pytest
 
-from rheobase.datasets import DataConfig, dataset, load_dataset
+from rheobase.datasets import DataConfig, load_dataset
+from rheobase.datasets import binned as binned_module
 from rheobase.events import Recording, bin_native, format_nmnist, write_npz
 
 
 @pytest.fixture
 def binned(monkeypatch):
     """Grows by one entry for every recording that is binned."""
-    names, real = [], dataset.Binning.counts
+    names, real = [], binned_module.Binning.counts
 
     def counts(self, recording):
         names.append(recording)
         return real(self, recording)
 
-    monkeypatch.setattr(dataset.Binning, "counts", counts)
+    monkeypatch.setattr(binned_module.Binning, "counts", counts)
     return names
 
 

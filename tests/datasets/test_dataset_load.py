@@ -9,9 +9,12 @@ from rheobase.errors import RecipeError
 
 
 def test_names():
-    assert list_datasets() == ["digits-dvs", "folder", "motion-dvs-sim", "nmnist"]
-    with pytest.raises(RecipeError, match="unknown data set 'mnist'; did you mean 'nmnist'"):
-        load_dataset(DataConfig(name="mnist"))
+    assert list_datasets() == [
+        *("cifar10", "cifar100", "digits-dvs", "fashion-mnist"),
+        *("folder", "mnist", "motion-dvs-sim", "nmnist"),
+    ]
+    with pytest.raises(RecipeError, match="unknown data set 'nmist'; did you mean 'nmnist'"):
+        load_dataset(DataConfig(name="nmist"))
 
 
 def test_config_is_strict():

@@ -28,8 +28,8 @@ def settled(name: str) -> SpikingModel:
     return model.eval()
 
 
-def frames(t: int = 4, n: int = 3) -> Tensor:
-    return torch.poisson(torch.full((t, n, 2, *SIZE), 0.5), generator=torch.Generator().manual_seed(1))
+def frames(t: int = 4, n: int = 3, size: tuple[int, int] = SIZE) -> Tensor:
+    return torch.poisson(torch.full((t, n, 2, *size), 0.5), generator=torch.Generator().manual_seed(1))
 
 
 @EACH
@@ -81,13 +81,14 @@ def test_same_seed_same_model(name: str) -> None:
 @EACH
 @pytest.mark.parametrize("head", ["flatten", "gap"])
 def test_gradient_reaches_every_parameter(name: str, head: str) -> None:
-    model = small(name, head=head)
+    size = (32, 32)  # what the deepest network with the head `flatten` needs
+    model = small(name, head=head, input_size=size)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and not bool(module.weight.any()):
             nn.init.ones_(
                 module.weight
             )  # a residual branch that starts at 0 passes no gradient at the first step
-    x = frames(4, 8)
+    x = frames(4, 8, size)
     nn.functional.cross_entropy(model(x).mean(0), torch.arange(8) % CLASSES).backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
@@ -184,7 +185,7 @@ def test_bad_options(name: str) -> None:
 
 def test_unknown_model() -> None:
     with pytest.raises(
-        RecipeError, match=r"unknown model 'vgg8'.*Known: ms_resnet18, vgg11, vgg9, vgg_small, vggsnn"
+        RecipeError, match=r"unknown model 'vgg8'.*Known: ms_resnet18, resnet19, .*, vgg9, vgg_small, vggsnn"
     ):
         create_model("vgg8", num_classes=10, input_size=(48, 48))
 
@@ -193,7 +194,11 @@ def test_default_neurons() -> None:
     defaults = {name: small(name).config.neuron for name in list_models()}
     assert defaults == {
         "ms_resnet18": "lif_soft",
+        "resnet19": "lif_tet",
+        "resnet20": "lif_tet",
         "vgg11": "lif_nda",
+        "vgg16": "lif_tet",
+        "vgg16_avg": "lif_tet",
         "vgg9": "lif_soft",
         "vgg_small": "lif_soft",
         "vggsnn": "lif_tet",

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rheobase.training import ArrayFrames, batches, shuffled_batches
-from rheobase.training.loader import as_input, gathered, plan, prefetched, shifted, steps_per_epoch
+from rheobase.training import ArrayFrames, AugmentConfig, batches, shuffled_batches
+from rheobase.training.augment import shifted
+from rheobase.training.loader import as_input, gathered, plan, prefetched, steps_per_epoch
 
 
 def numbered(count):
@@ -47,7 +48,7 @@ def test_processes_share_a_batch():
 
 
 def test_labels_stay_with_their_frames():
-    for frames, labels in shuffled_batches(numbered(11), 4, seed=0, epoch=0, shift=0):
+    for frames, labels in shuffled_batches(numbered(11), 4, seed=0, epoch=0):
         assert torch.equal(frames[0, :, 0, 0, 0].long(), labels)
 
 
@@ -70,7 +71,7 @@ def test_shift_moves_all_frames_of_a_recording_together():
     frames[..., 4, 4] = 7
     data = ArrayFrames(frames, np.arange(6))
     places = set()
-    for x, _ in shuffled_batches(data, 6, seed=0, epoch=0, shift=2):
+    for x, _ in shuffled_batches(data, 6, seed=0, epoch=0, augment=AugmentConfig(shift=2)):
         for sample in x.transpose(0, 1):
             where = sample.nonzero()[:, 2:].unique(dim=0)
             assert len(where) == 1
@@ -85,7 +86,9 @@ def test_any_number_of_workers_gives_the_same_batches(workers):
     data = numbered(23)
 
     def stream(workers):
-        return prefetched(data, plan(23, 6, seed=3, epoch=1, shift=1, accumulate=2), workers=workers)
+        return prefetched(
+            data, plan(23, 6, seed=3, epoch=1, augment=AugmentConfig(shift=1), accumulate=2), workers=workers
+        )
 
     one, two = list(stream(0)), list(stream(workers))
     assert [len(parts) for parts in one] == [2, 2, 2, 2]
@@ -110,3 +113,33 @@ def test_frames_are_bytes_until_they_are_input():
     assert frames.dtype == torch.uint8
     assert as_input(frames).dtype == torch.float32
     assert torch.equal(as_input(frames), as_input(frames.numpy()))
+
+
+def stills(count=6, T=4):
+    """Images seen T times, by a view of stride 0 along time."""
+    images = np.random.default_rng(0).integers(256, size=(count, 1, 3, 4, 5), dtype=np.uint8)
+    return ArrayFrames(np.broadcast_to(images, (count, T, 3, 4, 5)), np.arange(count))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("augment", [None, AugmentConfig(shift=1, flip=True, cutout=2)])
+def test_a_still_image_stays_one_image(workers, augment):
+    """It is gathered and augmented once, reaches the model as a repeated view, and holds the numbers of T copies."""
+    data = stills()
+    copies = ArrayFrames(np.ascontiguousarray(data.frames), data.labels)
+    steps = [plan(6, 3, seed=2, epoch=0, augment=augment) for _ in range(2)]
+    found, expected = (
+        chain(*prefetched(source, step, workers=workers))
+        for source, step in zip((data, copies), steps, strict=True)
+    )
+    for (x, y, _), (u, v, _) in zip(found, expected, strict=True):
+        assert torch.equal(x, u) and torch.equal(y, v)
+        assert x.shape == (4, 3, 3, 4, 5) and x.stride(0) == 0 and x[0].is_contiguous()
+        assert u.is_contiguous()
+
+
+def test_still_images_are_evaluated_as_one_image():
+    for x, _ in batches(stills(), 4):
+        assert x.stride(0) == 0
+    (x, _), *_ = batches(stills(T=1), 4)
+    assert x.shape[0] == 1

@@ -40,7 +40,7 @@ from rheobase.compression.lattice import (
 from rheobase.compression.quantise import latent_weight, quantisers
 from rheobase.compression.quantisers import Quantiser
 from rheobase.errors import LatticeError
-from rheobase.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear
+from rheobase.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, InputUnit, Linear
 from rheobase.models import SpikingModel
 from rheobase.neurons import Neuron
 from rheobase.program.weight import BITS
@@ -87,6 +87,8 @@ def harden(model: SpikingModel) -> Hardened:
                     f"layer {name!r} has float weights: call quantise_ with edge_bits=8 before harden"
                 )
             builder.weighted(name, layer, *scales[name].integers(latent_weight(layer)), scales[name])
+        elif isinstance(layer, InputUnit):
+            builder.input_unit = layer.unit
         elif isinstance(layer, BatchNorm2d):
             builder.batch_norm(name, layer)
         elif isinstance(layer, Neuron):

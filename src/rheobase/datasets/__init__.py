@@ -1,4 +1,4 @@
-"""Named data sets: frames of event counts with frozen splits, and the recordings they came from.
+"""Named data sets with frozen splits: frames of event counts and the recordings they came from, or still images.
 
 `load_dataset(DataConfig(name="nmnist", T=4))` returns a `DataSet` with three `FrameSet`s. Raw data is found
 under `$RHEOBASE_DATA`, frames are cached under `$RHEOBASE_CACHE`, and `split_hash` says exactly which

@@ -14,7 +14,7 @@ class DataConfig(Config):
     `root` is where raw data lives (else `$RHEOBASE_DATA`); `folder` is the user's own data for the data set
     `folder`. `train_size` keeps that many training recordings, in the proportions of the classes and always
     the same ones; `size` puts the events on a sensor of `size` x `size` pixels; `seed` draws the split of
-    `folder` and nothing else.
+    `folder` and nothing else. Still images are seen whole at each of the `T` steps: they take no `binning` or `size`.
     """
 
     name: str

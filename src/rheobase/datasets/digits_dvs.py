@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from rheobase.datasets.binned import EventPool
 from rheobase.datasets.cache import Arrays, cached, digest_arrays
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.packed import Packed, pack
-from rheobase.datasets.pool import Pool
 from rheobase.datasets.split import Split, draw_split, thaw
 from rheobase.errors import RecipeError, unknown
 from rheobase.events import Recording, Sensor, saccade_frames, simulate_batch
@@ -62,7 +62,7 @@ def draw(labels: NDArray[np.int64]) -> Split:
     return draw_split(names(), labels, seed=0, train=1197, validation=200)
 
 
-def load(config: DataConfig) -> tuple[Pool, Split]:
+def load(config: DataConfig) -> tuple[EventPool, Split]:
     """All recordings (generated once, then cached) and their frozen split.
 
     Raises:
@@ -83,7 +83,7 @@ def load(config: DataConfig) -> tuple[Pool, Split]:
     arrays = cached("digits-dvs/events", key, build, keep=config.cache)
     content = str(arrays["digest"])
     packed = Packed(arrays, SIZE, SIZE)
-    pool = Pool(
+    pool = EventPool(
         names(), packed.labels, CLASSES, (SIZE, SIZE), packed, raw=content, content=content, span=SPAN
     )
     return pool, thaw("digits-dvs-official", pool.names)

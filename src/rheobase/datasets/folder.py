@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.datasets.archive import Archive
+from rheobase.datasets.binned import EventPool
 from rheobase.datasets.cache import Arrays, cached, digest
 from rheobase.datasets.config import DataConfig
-from rheobase.datasets.pool import Pool
 from rheobase.datasets.split import PARTS, Split, stratified_order
 from rheobase.errors import DataError, RecipeError, unknown
 from rheobase.events import Recording, read_recording
@@ -41,7 +41,7 @@ class FolderFiles:
         )
 
 
-def load(config: DataConfig) -> tuple[Pool, Split]:
+def load(config: DataConfig) -> tuple[EventPool, Split]:
     """All recordings below `config.folder` and their split.
 
     Raises:
@@ -69,7 +69,7 @@ def load(config: DataConfig) -> tuple[Pool, Split]:
     raw = digest([Archive(folder).digest(), names])
     sizes = cached("folder/sizes", {"raw": raw}, lambda: _measure(folder, names), keep=config.cache)
     files = FolderFiles(folder, tuple(names), tuple(labels.tolist()), _sensor(folder, names, sizes))
-    pool = Pool(names, labels, classes, files.sensor, files, raw=raw)
+    pool = EventPool(names, labels, classes, files.sensor, files, raw=raw)
     if dealt:
         rows = {part: [i for i, name in enumerate(names) if name.startswith(f"{part}/")] for part in PARTS}
         train = np.array(rows["train"], dtype=np.int64)

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 
-from rheobase.datasets import digits_dvs, folder, motion_dvs_sim, nmnist
+from rheobase.datasets import cifar, digits_dvs, folder, mnist, motion_dvs_sim, nmnist
 from rheobase.datasets.config import DataConfig
-from rheobase.datasets.dataset import DataSet, assemble
+from rheobase.datasets.dataset import DataSet
 from rheobase.datasets.pool import Pool
-from rheobase.datasets.split import Split
-from rheobase.errors import RecipeError, unknown
+from rheobase.datasets.split import Split, split_digest
+from rheobase.errors import DataError, RecipeError, unknown
 
 DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
+    "cifar10": cifar.load_10,
+    "cifar100": cifar.load_100,
     "digits-dvs": digits_dvs.load,
+    "fashion-mnist": mnist.load,
     "folder": folder.load,
+    "mnist": mnist.load,
     "motion-dvs-sim": motion_dvs_sim.load,
     "nmnist": nmnist.load,
 }
@@ -23,13 +27,37 @@ def list_datasets() -> list[str]:
 
 
 def load_dataset(config: DataConfig) -> DataSet:
-    """Frames, labels and recordings of a named data set, in three parts that share no recording.
+    """Frames, labels and recordings of a named data set, in three parts that share no sample.
 
     Raises:
-        RecipeError: no such data set or split; the message names the nearest.
+        RecipeError: no such data set or split (the message names the nearest), or an option the data set has not.
         DataError: the data is absent, damaged, or not what the split was drawn from.
     """
     if config.name not in DATASETS:
         raise RecipeError(unknown("data set", config.name, DATASETS))
     pool, split = DATASETS[config.name](config)
     return assemble(config, pool, split)
+
+
+def assemble(config: DataConfig, pool: Pool, split: Split) -> DataSet:
+    """Make frames of the pool and deal them out.
+
+    Raises:
+        DataError: `train_size` asks for more samples than there are, or one cannot be made frames of.
+    """
+    size = len(split.train) if config.train_size is None else config.train_size
+    if size > len(split.train):
+        raise DataError(f"train_size is {size}; {config.name} ({config.split}) has {len(split.train)}")
+    split = Split(split.train[:size], split.validation, split.test)
+    train, validation, test = pool.parts(config, [split.train, split.validation, split.test])
+    return DataSet(
+        pool.title or config.name,
+        pool.classes,
+        pool.sensor if config.size is None else (config.size, config.size),
+        config.T,
+        train,
+        validation,
+        test,
+        split_hash=split_digest(split, pool.names, pool.content),
+        input_unit=pool.input_unit,
+    )

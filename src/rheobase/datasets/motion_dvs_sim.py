@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from rheobase.datasets.binned import EventPool
 from rheobase.datasets.cache import Arrays, cached, digest_arrays
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.packed import Packed, pack
-from rheobase.datasets.pool import Pool
 from rheobase.datasets.split import Split
 from rheobase.errors import RecipeError, unknown
 from rheobase.events import Recording, Sensor, simulate_batch
@@ -140,7 +140,7 @@ def _view(
     return (seen * contrast[:, None, None]).astype(np.float32)
 
 
-def load(config: DataConfig) -> tuple[Pool, Split]:
+def load(config: DataConfig) -> tuple[EventPool, Split]:
     """All 3,500 recordings (generated once, then cached) and their split by seed.
 
     Raises:
@@ -151,7 +151,7 @@ def load(config: DataConfig) -> tuple[Pool, Split]:
     return make_pool(COUNTS, keep=config.cache)
 
 
-def make_pool(counts: dict[str, int], *, keep: bool = True) -> tuple[Pool, Split]:
+def make_pool(counts: dict[str, int], *, keep: bool = True) -> tuple[EventPool, Split]:
     """The first `counts[part]` recordings of each part."""
     key = {"motion": VERSION, "counts": counts, "seeds": SEEDS, "sensor": SENSOR.model_dump(), "step": STEP}
 
@@ -163,6 +163,8 @@ def make_pool(counts: dict[str, int], *, keep: bool = True) -> tuple[Pool, Split
     packed = Packed(arrays, VIEW, VIEW)
     content = str(arrays["digest"])
     names = [f"{part}/{i:05d}" for part in SEEDS for i in range(counts[part])]
-    pool = Pool(names, packed.labels, CLASSES, (VIEW, VIEW), packed, raw=content, content=content, span=SPAN)
+    pool = EventPool(
+        names, packed.labels, CLASSES, (VIEW, VIEW), packed, raw=content, content=content, span=SPAN
+    )
     bounds = np.cumsum([0, *(counts[part] for part in SEEDS)])
     return pool, Split(*(np.arange(first, last) for first, last in itertools.pairwise(bounds)))

@@ -8,16 +8,16 @@ Splits:
 Source: Orchard et al., Frontiers in Neuroscience 9:437, 2015; CC BY-SA 4.0.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rheobase.datasets.archive import Archive
+from rheobase.datasets.binned import EventPool
 from rheobase.datasets.config import DataConfig
-from rheobase.datasets.pool import Pool
-from rheobase.datasets.split import Indices, Split, draw_split, stratified_order, thaw
+from rheobase.datasets.root import data_root
+from rheobase.datasets.split import Indices, Split, draw_split, hold_out, thaw
 from rheobase.errors import DataError, RecipeError, unknown
 from rheobase.events import Recording, parse_nmnist
 from rheobase.events.nmnist import SIZE
@@ -43,7 +43,7 @@ class BinFiles:
         )
 
 
-def load(config: DataConfig) -> tuple[Pool, Split]:
+def load(config: DataConfig) -> tuple[EventPool, Split]:
     """All recordings found under the root, and the split asked for.
 
     Raises:
@@ -55,7 +55,7 @@ def load(config: DataConfig) -> tuple[Pool, Split]:
     archive = find(config.root, small=config.split != "official")
     names, labels = listing(archive)
     files = tuple(f"{name}.bin" for name in names)
-    pool = Pool(names, labels, CLASSES, (SIZE, SIZE), BinFiles(archive, files), raw=archive.digest())
+    pool = EventPool(names, labels, CLASSES, (SIZE, SIZE), BinFiles(archive, files), raw=archive.digest())
     if config.split != "official" or archive.paths[0].name == SMALL:
         return pool, thaw(f"nmnist-small-{config.split}", names)
     return pool, official(names, labels)
@@ -86,9 +86,7 @@ def official(names: list[str], labels: Indices) -> Split:
     """The rule behind `official`: of `Train` in stratified order (seed 0), the last tenth validates."""
     train = np.array([i for i, name in enumerate(names) if name.startswith("Train/")], dtype=np.int64)
     test = np.array([i for i, name in enumerate(names) if name.startswith("Test/")], dtype=np.int64)
-    order = train[stratified_order([names[i] for i in train], labels[train], seed=0)]
-    kept = len(order) - len(order) // 10
-    return Split(order[:kept], np.sort(order[kept:]), test)
+    return hold_out(names, labels, train, test)
 
 
 def low_data(names: list[str], labels: Indices, seed: int) -> Split:
@@ -102,12 +100,7 @@ def find(root: Path | None, *, small: bool = False) -> Archive:
     Raises:
         DataError: none of them is there; the message says where it looked and how to get them.
     """
-    base = root or (Path(given) if (given := os.environ.get("RHEOBASE_DATA")) else None)
-    if base is None:
-        raise DataError(
-            "N-MNIST: no data root; set RHEOBASE_DATA (or data.root) to the folder that holds "
-            "nmnist_small.zip, Train.zip and Test.zip, or Train/ and Test/"
-        )
+    base = data_root(root, "N-MNIST", "nmnist_small.zip, Train.zip and Test.zip, or Train/ and Test/")
     places = [base, base / "nmnist", base / "NMNIST", base / "N-MNIST"]
     for place in places if not small else []:
         for train, test in (("Train.zip", "Test.zip"), ("train.zip", "test.zip")):

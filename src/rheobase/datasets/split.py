@@ -53,10 +53,30 @@ def draw_split(
     )
 
 
+def hold_out(names: Sequence[str], labels: NDArray[np.int64], train: Indices, test: Indices) -> Split:
+    """The published parts, less a validation part: of `train` in stratified order (seed 0) the last tenth."""
+    order = train[stratified_order([names[i] for i in train], labels[train], seed=0)]
+    kept = len(order) - len(order) // 10
+    return Split(order[:kept], np.sort(order[kept:]), test)
+
+
 def split_digest(split: Split, names: Sequence[str], content: str = "") -> str:
     """SHA-256 over the names of each part in order, and over the content where a data set is generated."""
     parts = {part: [names[i] for i in getattr(split, part)] for part in PARTS}
     return digest({"content": content, **parts})
+
+
+def confirm(split: Split, names: Sequence[str], frozen: str, title: str) -> None:
+    """Check a split that a rule draws anew against its frozen digest; "" is that of a split not frozen yet.
+
+    Raises:
+        DataError: the labels, or their order, are not those that the split was drawn from.
+    """
+    if frozen and split_digest(split, names) != frozen:
+        raise DataError(
+            f"{title}: the {len(names)} samples at hand are not those its split was frozen for (other labels, or in "
+            "another order); the files are damaged or of another data set, get them again"
+        )
 
 
 def freeze(split: Split, names: Sequence[str]) -> str:

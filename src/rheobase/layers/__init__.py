@@ -1,8 +1,9 @@
 """Torch's stateless layers made time-aware, and spiking blocks."""
 
 from rheobase.layers.attention import SpikingSelfAttention
-from rheobase.layers.blocks import MSBlock
+from rheobase.layers.blocks import BasicBlock, MSBlock, PadShortcut
 from rheobase.layers.fold import repeat
+from rheobase.layers.input_unit import InputUnit
 from rheobase.layers.torch_layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -15,13 +16,16 @@ from rheobase.layers.torch_layers import (
 
 __all__ = [
     "AvgPool2d",
+    "BasicBlock",
     "BatchNorm2d",
     "Conv2d",
     "Flatten",
     "GlobalAvgPool2d",
+    "InputUnit",
     "Linear",
     "MSBlock",
     "MaxPool2d",
+    "PadShortcut",
     "SpikingSelfAttention",
     "repeat",
 ]

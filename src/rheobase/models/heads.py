@@ -28,3 +28,11 @@ def build_head(
     for name, layer in layers.items():
         head.add_module(name, layer)
     return head
+
+
+def start_linear(head: nn.Module, std: float | None = None) -> None:
+    """Draw the weights of a head's linear layer from N(0, std^2), std = 1/inputs by default; zero its biases."""
+    for layer in head.children():
+        if isinstance(layer, Linear):
+            nn.init.normal_(layer.weight, std=1 / layer.in_features if std is None else std)
+            nn.init.zeros_(layer.bias)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rheobase.config import Config
 from rheobase.errors import DataError
+from rheobase.layers import InputUnit
 from rheobase.neurons import Neuron, NeuronConfig, preset
 
 Head = Literal["flatten", "gap"]
@@ -22,6 +23,8 @@ class ModelConfig(Config):
     neuron: str | NeuronConfig
     width: float = Field(default=1.0, gt=0)
     head: Head
+    input_unit: float = Field(default=1.0, gt=0)
+    """What one count of the input is worth; 1/255 makes bytes of an image 0..1."""
 
     @property
     def neuron_config(self) -> NeuronConfig:
@@ -38,7 +41,7 @@ class ModelConfig(Config):
 
 
 class SpikingModel(nn.Module):
-    """A spiking network as a pure function of `[T, N, C, H, W]`: `logits = head(features(x))`, no state.
+    """A spiking network as a pure function of `[T, N, C, H, W]`: `logits = head(features(input_unit * x))`, no state.
 
     `features` ends in its last neuron, so its output is binary; every layer after it is in `head`, which is
     linear: `mean_t head(S_t) = head(mean_t S_t)`. The layers stand in `features` in forward order.
@@ -51,6 +54,7 @@ class SpikingModel(nn.Module):
     def __init__(self, config: ModelConfig, features: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.config = config
+        self.input: InputUnit | None = None if config.input_unit == 1 else InputUnit(config.input_unit)
         self.features = features
         self.head = head
         # A hook and not a line of `forward`: symbolic tracing reads `forward` alone.
@@ -58,7 +62,7 @@ class SpikingModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of every time step."""
-        return self.head(self.features(x))
+        return self.head(self._features(x))
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Spikes of the last neuron.
@@ -68,7 +72,10 @@ class SpikingModel(nn.Module):
             DataError: as for the model itself.
         """
         check_input(x, self.config)
-        return self.features(x)
+        return self._features(x)
+
+    def _features(self, x: Tensor) -> Tensor:
+        return self.features(x if self.input is None else self.input(x))
 
     def forward_head(self, x: Tensor) -> Tensor:
         """Logits from spikes, or from a map of firing rates.

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from rheobase.errors import RecipeError, unknown
 from rheobase.models.model import Head, ModelConfig, SpikingModel
 from rheobase.models.ms_resnet import ms_resnet18
-from rheobase.models.vgg import vgg9, vgg11, vgg_small, vggsnn
+from rheobase.models.resnet import resnet19, resnet20
+from rheobase.models.vgg import vgg9, vgg11, vgg16, vgg16_avg, vgg_small, vggsnn
 from rheobase.neurons import NeuronConfig
 
 
@@ -23,7 +24,11 @@ class Entry:
 
 MODELS: dict[str, Entry] = {
     "ms_resnet18": Entry(ms_resnet18, "lif_soft", "gap"),
+    "resnet19": Entry(resnet19, "lif_tet", "gap"),
+    "resnet20": Entry(resnet20, "lif_tet", "gap"),
     "vgg11": Entry(vgg11, "lif_nda", "gap"),
+    "vgg16": Entry(vgg16, "lif_tet", "gap"),
+    "vgg16_avg": Entry(vgg16_avg, "lif_tet", "gap"),
     "vgg9": Entry(vgg9, "lif_soft", "flatten"),
     "vgg_small": Entry(vgg_small, "lif_soft", "flatten"),
     "vggsnn": Entry(vggsnn, "lif_tet", "flatten"),
@@ -44,8 +49,11 @@ def create_model(
     neuron: str | NeuronConfig | None = None,
     width: float = 1.0,
     head: Head | None = None,
+    input_unit: float = 1.0,
 ) -> SpikingModel:
     """A new network with fresh weights; `width` scales its channels.
+
+    `input_unit` is what one count of the input is worth: frames of event counts need none, images of bytes 1/255.
 
     `neuron` (a preset's name or a configuration) and `head` default to those of the model's paper. They are
     filled in in the model's `config`, so `create_model(**dict(model.config))` makes the same network again.
@@ -67,6 +75,7 @@ def create_model(
             neuron=entry.neuron if neuron is None else neuron,
             width=width,
             head=entry.head if head is None else head,
+            input_unit=input_unit,
         )
     except ValidationError as error:
         first = error.errors()[0]

@@ -1,20 +1,25 @@
 """Batches from frames held in memory: uint8 `[N, T, C, H, W]` in, float32 `[T, N, C, H, W]` out.
 
 Shuffling and augmentation depend on (seed, epoch) alone, so that a resumed run sees the batches it would have
-seen.
+seen. Frames that only repeat along time (a still image: stride 0) are gathered, augmented, sent and made floats
+once, and reach the model as `layers.repeat` of one image.
 """
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from rheobase.layers import repeat
+from rheobase.training.augment import Draws, augmented, draw
+from rheobase.training.recipe import AugmentConfig
 
 Indices = NDArray[np.int64]
 
@@ -56,12 +61,12 @@ class ArrayFrames:
 class Part:
     """What one process takes of one micro-batch of a step.
 
-    `indices` are rows of the data, `moves` how far each is shifted; `mine` where they stand among the `size`
-    rows that all processes take, and `of` the rows of the whole step.
+    `indices` are rows of the data, `draws` how each is augmented; `mine` where they stand among the `size` rows that all
+    processes take, and `of` the rows of the whole step.
     """
 
     indices: Indices
-    moves: NDArray[Any] | None
+    draws: Draws
     mine: slice
     size: int
     of: int
@@ -86,23 +91,24 @@ def shuffled_batches(
     *,
     seed: int,
     epoch: int,
-    shift: int = 0,
+    augment: AugmentConfig | None = None,
     rank: int = 0,
     world_size: int = 1,
     device: torch.device | str = "cpu",
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one training epoch in the order that (seed, epoch) decides.
 
-    With `shift = s` all frames of a recording move together by `(dy, dx)`, each uniform in `-s..s`, zeros
-    moving in. Of several processes each takes every `world_size`-th sample of a batch of `batch_size`.
+    Of several processes each takes every `world_size`-th sample of a batch of `batch_size`.
 
     Shape:
         frames float32 `[T, N, C, H, W]`, labels int64 `[N]`
     """
-    steps = plan(len(data), batch_size, seed=seed, epoch=epoch, shift=shift, rank=rank, world_size=world_size)
+    steps = plan(
+        len(data), batch_size, seed=seed, epoch=epoch, augment=augment, rank=rank, world_size=world_size
+    )
     for (part,) in steps:
         yield (
-            as_input(gathered(data, part.indices, part.moves), device),
+            as_input(gathered(data, part.indices, part.draws), device),
             torch.from_numpy(data.labels[part.indices]).to(device),
         )
 
@@ -113,7 +119,7 @@ def plan(
     *,
     seed: int,
     epoch: int,
-    shift: int = 0,
+    augment: AugmentConfig | None = None,
     accumulate: int = 1,
     rank: int = 0,
     world_size: int = 1,
@@ -127,14 +133,13 @@ def plan(
     order = rng.permutation(samples)
     for step in range(steps_per_epoch(samples, batch_size)):
         chosen = order[step * batch_size : (step + 1) * batch_size]
-        moves = rng.integers(-shift, shift, size=(len(chosen), 2), endpoint=True) if shift else None
+        draws = draw(augment or AugmentConfig(), len(chosen), rng)
         count = math.ceil(len(chosen) * accumulate / batch_size)
         parts = []
         for rows in np.array_split(np.arange(len(chosen)), count):
             own = rows[rank::world_size]
-            shifts = None if moves is None else moves[own]
             mine = slice(rank, None, world_size)
-            parts.append(Part(chosen[own], shifts, mine, len(rows), len(chosen)))
+            parts.append(Part(chosen[own], draws.of(own), mine, len(rows), len(chosen)))
         yield parts
 
 
@@ -153,10 +158,10 @@ def prefetched(
 
     def gather(parts: list[Part]) -> list[tuple[Tensor, Tensor]]:
         found = [
-            (gathered(data, part.indices, part.moves), torch.from_numpy(data.labels[part.indices]))
+            (gathered(data, part.indices, part.draws), torch.from_numpy(data.labels[part.indices]))
             for part in parts
         ]
-        return [(x.pin_memory(), y.pin_memory()) for x, y in found] if pin else found
+        return [(_once(torch.Tensor.pin_memory, x), y.pin_memory()) for x, y in found] if pin else found
 
     def ready(parts: list[Part], found: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor, Part]]:
         return [
@@ -198,43 +203,40 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
 def as_input(frames: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
     """Frames as a model takes them: bytes travel, floats are made where they are used.
 
+    Frames that only repeat along time do so in the result too (`layers.repeat`).
+
     Shape:
-        uint8 `[N, T, C, H, W]` -> float32 `[T, N, C, H, W]`, contiguous
+        uint8 `[N, T, C, H, W]` -> float32 `[T, N, C, H, W]`, contiguous where it does not repeat
     """
     tensor = torch.from_numpy(frames) if isinstance(frames, np.ndarray) else frames
+    T = tensor.shape[1]
+    if _repeats(tensor):
+        tensor = tensor[:, :1]
     tensor = tensor.to(device, non_blocking=True)
-    return tensor.transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
+    x = tensor.transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
+    return x if len(x) == T else repeat(x[0], T)
 
 
-def gathered(data: Samples, indices: Indices, moves: NDArray[Any] | None = None) -> Tensor:
-    """Rows of the data, shifted by `moves`: NumPy's work alone, which any thread may do.
+def gathered(data: Samples, indices: Indices, draws: Draws | None = None) -> Tensor:
+    """Rows of the data, augmented as drawn: NumPy's work alone, which any thread may do.
+
+    Frames that only repeat along time do so in the result too.
 
     Shape:
         uint8 `[n, T, C, H, W]`
     """
-    frames = np.take(data.frames, indices, axis=0)
-    return torch.from_numpy(frames if moves is None else shifted(frames, moves))
+    T = data.frames.shape[1]
+    still = T > 1 and data.frames.strides[1] == 0
+    frames = np.take(data.frames[:, :1] if still else data.frames, indices, axis=0)
+    tensor = torch.from_numpy(augmented(frames, draws or Draws()))
+    return tensor.expand(-1, T, -1, -1, -1) if still else tensor
 
 
-def shifted(frames: NDArray[np.uint8], moves: NDArray[Any]) -> NDArray[np.uint8]:
-    """Each recording's frames moved by its `(dy, dx)`, zeros moving in.
-
-        out[..., y + dy, x + dx] = in[..., y, x]
-
-    Shape:
-        frames `[N, T, C, H, W]`, moves `[N, 2]`
-    """
-    height, width = frames.shape[-2:]
-    moved = np.zeros_like(frames)
-    for target, source, (dy, dx) in zip(moved, frames, moves.tolist(), strict=True):
-        to_y, from_y = _spans(dy, height)
-        to_x, from_x = _spans(dx, width)
-        target[..., to_y, to_x] = source[..., from_y, from_x]
-    return moved
+def _repeats(frames: Tensor) -> bool:
+    """Whether frames `[N, T, ...]` are one in memory, seen T times."""
+    return frames.shape[1] > 1 and frames.stride(1) == 0
 
 
-def _spans(move: int, size: int) -> tuple[slice, slice]:
-    """Where the kept pixels go and where they come from, along one axis."""
-    kept = max(size - abs(move), 0)
-    ahead, behind = slice(max(move, 0), max(move, 0) + kept), slice(max(-move, 0), max(-move, 0) + kept)
-    return ahead, behind
+def _once(function: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
+    """`function` of the frames; of one step where they only repeat."""
+    return function(frames[:, :1]).expand_as(frames) if _repeats(frames) else function(frames)

@@ -116,7 +116,7 @@ def fit(
                 settings.batch_size,
                 seed=settings.seed,
                 epoch=state.epoch,
-                shift=augment.shift,
+                augment=augment,
                 accumulate=settings.accumulate,
                 rank=fabric.global_rank,
                 world_size=fabric.world_size,

@@ -128,12 +128,16 @@ class TrainConfig(Config):
 
 
 class AugmentConfig(Config):
-    """Changes of the training frames.
+    """Changes of the training frames, in this order; all frames of a sample change together.
 
-    `shift`: all frames of a recording move together, by up to so many pixels each way.
+    `shift`: they move by up to so many pixels each way, zeros moving in (a random crop after padding); `flip`: left and
+    right change places in half of the samples; `cutout`: a square of so many pixels a side, at a random place, becomes
+    zero. See `training.augment`.
     """
 
     shift: int = Field(default=0, ge=0)
+    flip: bool = False
+    cutout: int = Field(default=0, ge=0)
 
 
 class CompressConfig(Config):

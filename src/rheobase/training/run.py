@@ -130,6 +130,7 @@ def build_model(recipe: Recipe, data: DataSet) -> SpikingModel:
         neuron=chosen.neuron,
         width=chosen.width,
         head=chosen.head,
+        input_unit=data.input_unit,
     )
 
 
