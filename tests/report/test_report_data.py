@@ -39,7 +39,7 @@ def test_importing_the_room_does_not_import_torch() -> None:
         (lambda: State("float", 91.0), "state 'float'"),
         (lambda: replace(program(), equal=401), "401 of 400"),
         (lambda: ReportData("t", arms=[Arm("a", confusion=[[1]])], classes=["x", "y"]), "1 classes, not 2"),
-        (lambda: Samples(FRAMES[:, :, :1], np.zeros(2, int)), r"\[S, T, 2, H, W\]"),
+        (lambda: Samples(FRAMES[:, :, [0, 1, 0, 1]], np.zeros(2, int)), "1, 2 or 3, H, W"),
         (lambda: Samples(FRAMES, np.zeros(3, int)), "2 labels"),
         (lambda: Samples(FRAMES, np.zeros(2, int), {"a": np.zeros((2, 1, 3))}), "logits of 'a'"),
         (lambda: Raster({"l": np.zeros(4)}), r"\[T, n\]"),

@@ -1,6 +1,7 @@
 """Pictures decode to what they should show; decisions are the arg max and its softmax."""
 
 import base64
+import io
 import struct
 import zlib
 
@@ -9,7 +10,7 @@ import pytest
 from report_example import example
 
 from rheobase.report.decisions import decide, rasters, recordings
-from rheobase.report.pixels import event_frames, png, raster
+from rheobase.report.pixels import event_frames, frame_pictures, png, raster
 
 
 def decode(address: str) -> np.ndarray:
@@ -34,6 +35,17 @@ def test_png_round_trip() -> None:
     indices = np.arange(6, dtype=np.uint8).reshape(2, 3)
     address = png(indices, [((i, i, i), 255) for i in range(6)])
     np.testing.assert_array_equal(decode(address), indices)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_images_are_shown_as_they_are(channels: int, mode: str) -> None:
+    from PIL import Image
+
+    frames = np.random.default_rng(0).integers(0, 256, (2, channels, 5, 7), np.uint8)
+    for step, address in zip(frames, frame_pictures(frames), strict=True):
+        picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+        assert picture.mode == mode
+        np.testing.assert_array_equal(np.asarray(picture).reshape(5, 7, channels), step.transpose(1, 2, 0))
 
 
 def test_polarity_is_colour_and_count_is_strength() -> None:

@@ -33,7 +33,7 @@ def evaluate_command(
 def print_evaluation(found: "Evaluation") -> None:
     """The evaluation as tables."""
     say(
-        f"{percent(found.accuracy)} of {found.samples} test recordings, {found.spikes_per_sample:,.0f} spikes each",
+        f"{percent(found.accuracy)} of {found.samples} test samples, {found.spikes_per_sample:,.0f} spikes each",
         style="bold",
     )
     print_table(

@@ -35,6 +35,6 @@ def train_command(
     evaluation = run.evaluation
     assert evaluation is not None, "train ends with an evaluation"
     say(
-        f"test accuracy {percent(evaluation.accuracy)} on {evaluation.samples} recordings; run folder {folder}"
+        f"test accuracy {percent(evaluation.accuracy)} on {evaluation.samples} test samples; run folder {folder}"
     )
     write_json(json, {"run": str(folder), **run.result, "test": evaluation.to_json()})

@@ -53,7 +53,7 @@ def collect(
         program = None  # compressed again since it was exported
     return ReportData(
         title="From recordings to a C program",
-        subtitle=f"{recipe['data']['name']} · {recipe['model']['name']} · T = {recipe['data']['T']}",
+        subtitle=f"{result['data']} · {recipe['model']['name']} · T = {recipe['data']['T']}",
         facts=_facts(recipe, result, program, command),
         arms=[
             _arm(name, folder, _repeats(folder, recipe, more))
@@ -127,7 +127,7 @@ def _facts(
     facts = [
         (
             "Data",
-            f"{recipe['data']['name']}, {samples['train']} / {samples['validation']} / {samples['test']} recordings "
+            f"{result['data']}, {samples['train']} / {samples['validation']} / {samples['test']} samples "
             "for training / validation / test",
         ),
         ("Split", f"{recipe['data']['split']}, sha256 {result['split_hash'][:16]}…"),

@@ -139,14 +139,17 @@ class ProgramFacts:
 class Samples:
     """Recordings to show, with the mean logits of the first k steps of each arm."""
 
-    frames: Array  # uint8 [S, T, 2, H, W], channel = polarity
+    frames: (
+        Array  # uint8 [S, T, C, H, W]: C = 2 polarities, or the grey (1) or red, green and blue (3) of images
+    )
     labels: Array  # [S]
     logits_at: dict[str, Array] = field(default_factory=dict)  # arm name -> [S, T, K]
 
     def __post_init__(self) -> None:
         shape = self.frames.shape
         _require(
-            len(shape) == 5 and shape[2] == 2, f"samples: frames must be [S, T, 2, H, W], got {list(shape)}"
+            len(shape) == 5 and shape[2] in (1, 2, 3),
+            f"samples: frames must be [S, T, 1, 2 or 3, H, W], got {list(shape)}",
         )
         _require(
             np.shape(self.labels) == shape[:1],

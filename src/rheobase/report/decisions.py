@@ -7,7 +7,7 @@ import numpy as np
 
 from rheobase.numbers import NA, percent
 from rheobase.report.data import Array, Raster, ReportData, Samples
-from rheobase.report.pixels import event_frames, raster
+from rheobase.report.pixels import frame_pictures, raster
 
 _RECORDINGS, _STEPS = 8, 8
 
@@ -31,6 +31,7 @@ class Recording:
     steps: list[int]
     pictures: list[str]
     decisions: list[tuple[int, str, list[Decision]]]  # index and name of the arm
+    events: bool  # pictures of events, else of an image
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def recordings(data: ReportData) -> list[Recording]:
             label=data.classes[int(samples.labels[i])],
             shape=(width, height),
             steps=[step + 1 for step in steps],
-            pictures=event_frames(samples.frames[i, steps]),
+            events=samples.frames.shape[2] == 2,
+            pictures=frame_pictures(samples.frames[i, steps]),
             decisions=_decisions(data, samples, i, steps),
         )
         for i in range(min(count, _RECORDINGS))

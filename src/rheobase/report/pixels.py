@@ -18,13 +18,18 @@ _NEURONS, _RASTER_WIDTH = 64, 96
 
 def png(indices: Array, palette: Sequence[tuple[Colour, int]]) -> str:
     """Palette picture as a `data:` address: `indices` uint8 [H, W] into `palette` of (colour, opacity)."""
-    height, width = indices.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # each row starts with its filter type, 0
-    rows[:, 1:] = indices
+    colours = bytes(channel for colour, _ in palette for channel in colour)
+    return _png(indices[..., None], 3, (b"PLTE", colours), (b"tRNS", bytes(alpha for _, alpha in palette)))
+
+
+def _png(pixels: Array, kind: int, *tables: tuple[bytes, bytes]) -> str:
+    """Picture of PNG's colour type `kind` as a `data:` address: `pixels` uint8 [H, W, samples]."""
+    height, width, samples = pixels.shape
+    rows = np.zeros((height, width * samples + 1), np.uint8)  # each row starts with its filter type, 0
+    rows[:, 1:] = pixels.reshape(height, -1)
     chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", bytes(channel for colour, _ in palette for channel in colour)),
-        (b"tRNS", bytes(alpha for _, alpha in palette)),
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)),
+        *tables,
         (b"IDAT", zlib.compress(rows.tobytes(), 9)),
         (b"IEND", b""),
     )
@@ -33,6 +38,15 @@ def png(indices: Array, palette: Sequence[tuple[Colour, int]]) -> str:
         for kind, body in chunks
     )
     return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def frame_pictures(frames: Array) -> list[str]:
+    """One picture a step of [T, C, H, W]: event counts of two polarities, or grey or coloured images."""
+    if frames.shape[1] == 2:
+        return event_frames(frames)
+    kind = {1: 0, 3: 2}[frames.shape[1]]  # grey, red-green-blue
+    stride = -(-max(frames.shape[2:]) // _FRAME_SIDE)
+    return [_png(step[:, ::stride, ::stride].transpose(1, 2, 0), kind) for step in frames]
 
 
 def event_frames(frames: Array) -> list[str]:

@@ -136,7 +136,7 @@ def compress(run: Run, config: CompressConfig | None = None, *, quiet: bool | No
         name=program_name(run),
         T=recipe.data.T,
         metadata={
-            "data": recipe.data.name,
+            "data": data.name,
             "split": data.split_hash,
             "model": recipe.model.name,
             "bits": config.bits,

@@ -200,6 +200,7 @@ def write_result(
         "seconds": sum(row["seconds"] for row in history),
         "parameters": sum(p.numel() for p in model.parameters()),
         "samples": {part: len(getattr(data, part)) for part in ("train", "validation", "test")},
+        "data": data.name,
         "classes": list(data.classes),
         "split_hash": data.split_hash,
         "seeds": {"train": recipe.train.seed, "data": recipe.data.seed},

@@ -423,3 +423,26 @@ def test_a_neuron_class_can_be_named():
         prune_(copy.deepcopy(model), PruneConfig(), X)
     plan = prune_(model, PruneConfig(ratio=0.5), X, pointwise=(MyNeuron,))
     assert model[0].weight.shape[0] == 4 and plan.groups[0].name == "0"
+
+
+class PaddedShortcut(nn.Module):
+    """The padded channels meet nothing that could be cut, so of the group's eight channels only the stem's four may go."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.wide = Conv2d(2, 4, 3, padding=1), Conv2d(4, 8, 3, stride=2, padding=1)
+        self.neuron1, self.neuron2, self.last = LIF(LOW), LIF(LOW), Conv2d(8, 3, 3)
+
+    def forward(self, x):
+        a = self.neuron1(self.stem(x))
+        return self.last(self.neuron2(self.wide(a) + F.pad(a[..., ::2, ::2], (0, 0, 0, 0, 2, 2))))
+
+
+def test_a_layer_that_would_lose_all_its_channels_is_named():
+    model, x = PaddedShortcut(), spikes(3, 4, 2, 8, 8, rate=0.5).float()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(PruneError, match=r"all 4 channels of 'stem.weight' would go.*smaller ratio"):
+        prune_(model, PruneConfig(score="l1", ratio=0.5), x)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    plan = prune_(model, PruneConfig(score="l1", ratio=0.3), x)
+    assert [len(group.kept) for group in plan.groups] == [5] and model.stem.out_channels == 1

@@ -216,3 +216,11 @@ def test_positions_of_a_flattened_layer_repeat_each_channel():
     last = find_groups(found)[-1]
     at = positions(found, "head.linear.weight", 1, last)
     assert at.tolist() == np.repeat(np.arange(last.size), 4).tolist()
+
+
+def test_inverse_removes_what_would_stay():
+    model, x = network("vgg_small"), frames()
+    low = plan_pruning(model, PruneConfig(score="l1", ratio=0.5), x)
+    high = plan_pruning(model, PruneConfig(score="l1", ratio=0.5, inverse=True), x)
+    for kept, gone in zip(low.groups, high.groups, strict=True):
+        assert sorted((*kept.kept, *gone.kept)) == list(range(kept.channels))

@@ -103,10 +103,19 @@ def _stuck(rows: set[frozenset[int]], frozen: dict[int, str]) -> dict[int, str]:
 
 
 def cuts(trace: Trace, removed: set[int]) -> tuple[Cut, ...]:
-    """Every parameter and buffer axis that shrinks when these channels go."""
+    """Every parameter and buffer axis that shrinks when these channels go.
+
+    Raises:
+        PruneError: nothing would be left of a tensor.
+    """
     found = []
     for (tensor, axis), (_, size) in trace.axes.items():
         stays = [i for i, root in enumerate(trace.roots(tensor, axis).tolist()) if root not in removed]
+        if not stays:
+            raise PruneError(
+                f"all {size} channels of {tensor!r} would go, because the others of their group must stay: give these layers a "
+                "smaller ratio (overrides), or 0"
+            )
         if len(stays) < size:
             found.append(Cut(tensor=tensor, axis=axis, size=size, kept=tuple(stays)))
     return tuple(found)
