@@ -35,9 +35,11 @@ from rheobase.compression import (
     code_usages,
     harden,
     quantise_,
+    quantisers,
     weight_bytes,
 )
 from rheobase.compression.pruning import PruneConfig, prune_
+from rheobase.compression.quantise import weighted_layers
 from rheobase.cost import count
 from rheobase.datasets import DataConfig, DataSet, load_dataset
 from rheobase.models import SpikingModel, create_model
@@ -75,10 +77,15 @@ DATA = {
     ),
     "fashion": Data(DataConfig(name="fashion-mnist", T=4), ("official",), 5, 128, 2),
 }
-WEIGHTS = {
-    "float": None,
-    **{f"vanilla {b}": UniformConfig(bits=b) for b in (8, 4, 2)},
-    **{f"ReScaW {b}": ReScaWConfig(bits=b) for b in (8, 4, 2)},
+WEIGHTS: dict[str, QuantConfig | None] = {"float": None} | {
+    f"{name} {bits}{more}": QuantConfig(weights=kind(bits=bits), **edges(kind(bits=bits)))  # type: ignore[arg-type]
+    for more, edges in {
+        "": lambda quantiser: {"edge_bits": None},  # first and last layer float, as published
+        ", edges 8": lambda quantiser: {"edge_bits": 8},  # what a program needs
+        ", all layers": lambda quantiser: {"edges": quantiser},
+    }.items()
+    for name, kind in {"vanilla": UniformConfig, "ReScaW": ReScaWConfig}.items()
+    for bits in (8, 4, 2)
 }
 PRUNING = {
     f"{name} {ratio:.0%}": PruneConfig(score=score, inverse=name == "inverse SVS", ratio=ratio)
@@ -92,12 +99,16 @@ PRUNING = {
         "inverse SVS": "svs",
     }.items()
 }
-MEMBRANES = {"float u": None} | {
-    f"{name} {bits}u": {"name": name, "bits": bits}
-    for name in ("tanh", "uniform", "squat")
-    for bits in (8, 4, 2)
+MEMBRANES: dict[str, tuple[dict[str, object] | None, float]] = {
+    f"{name}{more}": (membrane, strength)
+    for name, membrane in {
+        "16u": None,
+        **{f"tanh {bits}u": {"name": "tanh", "bits": bits} for bits in (8, 4, 2)},
+    }.items()
+    for more, strength in {"": 0.0, " + WS-DR": 5e-3}.items()
+} | {
+    f"{name} {bits}u": ({"name": name, "bits": bits}, 0.0) for name in ("uniform", "squat") for bits in (4, 2)
 }
-REGULATION = {"": 0.0, " + WS-DR": 5e-3}
 COMPOSED = ["plain float", "Stable Spike float", "+ 2-bit ReScaW", "+ SVS 50%", "+ 8-bit membranes"]
 FIELDS = [
     *("study", "data", "split", "T", "seed", "arm", "accuracy", "hardened", "bytes", "codes", "sops", "rate"),
@@ -157,7 +168,8 @@ class Cell:
     def row(self, arm: str, model: SpikingModel, start: float) -> dict[str, object]:
         """What a trained model is worth; its integer program too, where all of it is quantised."""
         found = evaluate(model, self.data.test)
-        usages = list(code_usages(model).values())[1:-1]
+        inner = list(weighted_layers(model))[1:-1]
+        usages = [share for name, share in code_usages(model).items() if name in inner]
         row = {
             "study": self.study,
             "data": self.name,
@@ -173,7 +185,7 @@ class Cell:
             "commit": commit(),
             "machine": machine(),
         }
-        if usages:
+        if len(quantisers(model)) == len(weighted_layers(model)):
             hardened = harden(model)
             frames = self.data.test.frames[:64].swapaxes(0, 1)
             program = lower(hardened, name="model", T=self.data.T)
@@ -186,8 +198,8 @@ def weights_row(data: str, seed: int, arm: str) -> list[dict[str, object]]:
     """Train from scratch with quantised weights."""
     start, cell = time.perf_counter(), Cell("weights", data, seed)
     model = cell.model()
-    if (quantiser := WEIGHTS[arm]) is not None:
-        quantise_(model, QuantConfig(weights=quantiser))
+    if (config := WEIGHTS[arm]) is not None:
+        quantise_(model, config)
     return [cell.row(arm, cell.fit(model), start)]
 
 
@@ -227,10 +239,10 @@ def composed_rows(data: str, seed: int) -> list[dict[str, object]]:
 def membrane_row(data: str, seed: int, arm: str) -> list[dict[str, object]]:
     """Train one-bit weights with quantised membranes, with or without spike regulation."""
     start, cell = time.perf_counter(), Cell("membranes", data, seed)
-    name, plus, _ = arm.partition(" + ")
-    model = cell.model(MEMBRANES[name])
+    membrane, strength = MEMBRANES[arm]
+    model = cell.model(membrane)
     quantise_(model, QuantConfig(weights=LibraConfig()))
-    objective = WSDR(WSDRConfig(rate_lambda=REGULATION[" + WS-DR" if plus else ""]))
+    objective = WSDR(WSDRConfig(rate_lambda=strength))
     return [cell.row(arm, cell.fit(model, objective), start)]
 
 
@@ -241,11 +253,7 @@ def jobs(study: str, data: str, seeds: list[int], done: set[tuple[int, str]]) ->
             (pruning_rows, list(PRUNING)[-1]) if study == "pruning" else (composed_rows, COMPOSED[-1])
         )
         return [delayed(whole)(data, seed) for seed in seeds if (seed, last) not in done]
-    arms, work = (
-        (list(WEIGHTS), weights_row)
-        if study == "weights"
-        else ([name + more for name in MEMBRANES for more in REGULATION], membrane_row)
-    )
+    arms, work = (list(WEIGHTS), weights_row) if study == "weights" else (list(MEMBRANES), membrane_row)
     return [delayed(work)(data, seed, arm) for seed in seeds for arm in arms if (seed, arm) not in done]
 
 
@@ -311,7 +319,7 @@ def _rank(arm: str) -> int:
         *COMPOSED,
         "dense",
         *PRUNING,
-        *(name + more for name in MEMBRANES for more in REGULATION),
+        *MEMBRANES,
     ]
     return order.index(arm)
 
