@@ -138,7 +138,7 @@ def tensor(name: str, value: np.ndarray | None) -> Any:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (put("version", value=2), "version 2; this rheobase reads version 1"),
+        (put("version", value=3), "version 3; this rheobase reads versions 1 to 2"),
         (put("version", value=True), "version True"),
         (put("format", value="other"), "format 'other'"),
         (put("ops", value={}), "ops must be a list"),

@@ -160,9 +160,9 @@ class RoundedNeuron(Neuron):
         tables = [emitter.constant("levels", self.table), emitter.constant("edges", self.edges)]
         numbers = [len(self.edges), (1 << self.bits) - self.rest, self.gain_shift, 1 << x.shift]
         codes = emitter.membranes("uint8_t", self.membrane_bytes(emitter.shape))
-        spikes, buffer = emitter.events(size)
+        spikes = emitter.room()
         every = [codes, x.expression, spikes, size // self.channels, self.channels]
         every += [*vectors, *tables, *numbers, self.saturation, *arguments]
         emitter.line(f"{kernel}({', '.join(map(str, every))});")
         emitter.trace(spikes, size)
-        emitter.give(spikes, buffer=buffer)
+        emitter.give(spikes)
