@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from program_cases import frames_for, programs, slow, small_program, weight
+from program_cases import frames_for, graphs, programs, slow, small_program, weight
 
 from rheobase.errors import DataError
 from rheobase.program import Conv2d, Flatten, Linear, Neuron, SumPool, Weight, reference
@@ -76,8 +76,8 @@ def test_shift_multiplies_by_a_power_of_two():
     assert Linear(w, 3).run(np.array([[[1, 2]]])).tolist() == [[[8 * (-15 + 30)]]]
 
 
-@given(programs(), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
+@given(st.one_of(programs(), graphs()), st.integers(0, 1000))
+@settings(max_examples=120, deadline=None)
 def test_reference_equals_the_slow_interpreter(program, seed):
     program.validate()
     frames = frames_for(program, 2, seed)

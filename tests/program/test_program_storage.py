@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from program_cases import frames_for, programs, small_program
+from hypothesis import strategies as st
+from program_cases import frames_for, graphs, programs, small_program
 from safetensors.numpy import save as to_bytes
 
 from rheobase.errors import ProgramError
@@ -43,7 +44,7 @@ def test_round_trip_through_a_file(tmp_path):
     assert len(first) < sum(op.weight.bytes for op in program.ops if hasattr(op, "weight")) + 4000
 
 
-@given(programs())
+@given(st.one_of(programs(), graphs()))
 @settings(max_examples=50, deadline=None)
 def test_decode_inverts_encode(program):
     description, tensors = encode(program)

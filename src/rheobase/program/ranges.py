@@ -23,6 +23,7 @@ class Range:
     high: int
     widest: int
     storage: str  # C type of the stored result; for Conv2d and Linear the accumulator, before the shift
+    product: int = 0  # largest product that may pass 32 bits
 
 
 def analyse(program: "Program") -> list[Range]:
@@ -57,6 +58,7 @@ def analyse(program: "Program") -> list[Range]:
                 int(reached.high.max()),
                 reached.widest,
                 reached.storage,
+                reached.product,
             )
         )
         bounds[index] = reached
@@ -83,7 +85,7 @@ def require_float32_exact(program: "Program") -> None:
 
 def _beyond_float32(program: "Program") -> str | None:
     for kind, found in zip(program.kinds(), analyse(program), strict=True):
-        widest = max(-found.low, found.high) if kind == "logits" else found.widest
+        widest = max(-found.low, found.high) if kind == "logits" else max(found.widest, found.product)
         if widest >= FLOAT32_EXACT:
             return (
                 f"{found.layer} can reach {widest}, but float32 is exact only below 2^24 = {FLOAT32_EXACT}; "

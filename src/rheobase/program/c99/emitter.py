@@ -51,6 +51,7 @@ class Emitter:
     result: Value | None = None
     shape: Shape = ()  # of the op's output
     storage: str = ""  # C type of the op's result, from the interval analysis
+    product: int = 0  # the largest product in it that may pass 32 bits
     index: int = 0
     label: str = ""
     kernels: dict[str, str] = field(default_factory=dict)
@@ -105,15 +106,16 @@ class Emitter:
         self.cleared.append(f"    memset(state->{name}, 0, sizeof state->{name});")
         self.membrane_bytes += size * BYTES[ctype]
 
-    def room(self, over: Value | None = None) -> str:
+    def room(self, over: Sequence[Value] = ()) -> str:
         """Scratch room for the op's result, `shape` of type `storage`; return its expression.
 
-        The room of `over` is used again where nobody reads that value later and the sizes are equal.
+        The room of a value in `over` is used again where nobody reads it later and its elements are as wide.
         """
-        name, size = f"x{self.index}", prod(self.shape) * BYTES[self.storage]
-        block = over.block if over is not None else None
-        if block is None or block.last > self.index or block.size != size:
-            block = Block(size, self.index)
+        name, width = f"x{self.index}", BYTES[self.storage]
+        block = Block(prod(self.shape) * width, self.index)
+        for value in over:
+            if value.block is not None and value.block.last == self.index and BYTES[value.ctype] == width:
+                block = value.block
         self.pointers.append((name, self.storage, block))
         return name
 

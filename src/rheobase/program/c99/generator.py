@@ -50,7 +50,7 @@ def generate(program: Program) -> Source:
     analysis, readers = ranges.analyse(program), program.readers()
     for index, (op, shape, found) in enumerate(zip(program.ops, program.shapes(), analysis, strict=True)):
         emitter.index, emitter.shape, emitter.storage = index, shape, found.storage
-        emitter.label = program.label(index)
+        emitter.product, emitter.label = found.product, program.label(index)
         emitter.inputs = [values[i] for i in op.inputs]
         emitter.readers, emitter.last = (
             [program.ops[i] for i in readers[index]],
@@ -58,7 +58,7 @@ def generate(program: Program) -> Source:
         )
         emitter.steps.append(f"    /* {emitter.label}: {' x '.join(map(str, shape))} */")
         op.emit(emitter)
-        if emitter.result is not None:
+        if emitter.result is not None:  # a Readout leaves none
             values[index] = emitter.result
     scratch, pointers = emitter.scratch()
     channels, height, width = program.input_shape

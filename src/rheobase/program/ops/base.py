@@ -32,6 +32,7 @@ class Bounds:
     high: NDArray[np.int64]
     widest: int  # largest magnitude of any integer met while computing the op
     storage: str  # C type that holds the result (for weights: the accumulator, before `shift`)
+    product: int = 0  # largest magnitude of a product that may pass 32 bits
 
     @property
     def counts(self) -> bool:
@@ -52,7 +53,7 @@ class Work:
     accumulates: int = 0  # additions of a weight (or of a 1) for an input of 1
     multiply_accumulates: int = 0  # additions of a weight times an input above 1
     neuron_updates: int = 0
-    multiplications: int = 0  # of a sum by its channel's gain, where neurons keep rounded membranes
+    multiplications: int = 0  # of a sum by its channel's gain
 
     @property
     def synaptic_operations(self) -> int:

@@ -91,27 +91,13 @@ class Conv2d(Op):
 
     def work(self, x: NDArray[Any]) -> Work:
         """Each event reaches the outputs whose window holds it; windows outside the map do not count."""
-        rows, columns = (self.reach(x.shape[axis], axis - 1) for axis in (3, 4))
+        sizes = zip(x.shape[3:], self.weight.shape[2:], strict=True)
+        rows, columns = (windows_of(size, kernel, self.stride, self.padding) for size, kernel in sizes)
         ones, many = (
             int(rows @ part.sum(axis=(0, 1, 2)) @ columns) for part in (x == 1, (x != 0) & (x != 1))
         )
         outs = self.weight.shape[0] // self.groups
         return Work(int(np.count_nonzero(x)), ones * outs, many * outs)
-
-    def reach(self, size: int, axis: int) -> NDArray[np.int64]:
-        """Number of outputs along one axis that each input position touches.
-
-        Output o holds input y when `0 <= y + padding - stride*o < k`, so `o` runs from
-        `ceil((y + padding - k + 1) / stride)` to `(y + padding) // stride`, both cut at the map.
-
-        Shape: int64 `[size]`.
-        """
-        kernel = self.weight.shape[axis]
-        outs = (size + 2 * self.padding - kernel) // self.stride + 1
-        at = np.arange(size) + self.padding
-        first = np.maximum(-((kernel - 1 - at) // self.stride), 0)
-        last = np.minimum(at // self.stride, outs - 1)
-        return np.maximum(last - first + 1, 0)
 
     def macs(self, shape: Shape) -> int:
         """One for each output and weight of its window."""
@@ -160,6 +146,21 @@ def convolve(
     result = product.reshape(groups, len(flat), *windows.shape[2:4], out // groups)
     maps = result.transpose(1, 0, 4, 2, 3).astype(np.int64)  # [B, G, Cout/G, H', W']
     return maps.reshape(*x.shape[:2], out, *maps.shape[3:])
+
+
+def windows_of(size: int, kernel: int, stride: int, padding: int) -> NDArray[np.int64]:
+    """Number of windows along one axis that hold each input position.
+
+    Window o holds input y when `0 <= y + padding - stride*o < kernel`, so `o` runs from
+    `ceil((y + padding - kernel + 1) / stride)` to `(y + padding) // stride`, both cut at the map.
+
+    Shape: int64 `[size]`.
+    """
+    outs = (size + 2 * padding - kernel) // stride + 1
+    at = np.arange(size) + padding
+    first = np.maximum(-((kernel - 1 - at) // stride), 0)
+    last = np.minimum(at // stride, outs - 1)
+    return np.maximum(last - first + 1, 0)
 
 
 def weighted_bounds(
