@@ -11,8 +11,15 @@ class _Tracer(fx.Tracer):
 
 
 def trace(model: nn.Module) -> fx.Graph:
-    """The graph of a model's forward pass, whose `call_module` nodes are neurons and layers without children."""
-    return _Tracer().trace(model)
+    """The graph of a model's forward pass, whose `call_module` nodes are neurons and layers without children.
+
+    What the result does not depend on is left out.
+    """
+    graph = _Tracer().trace(model)
+    for node in reversed(graph.nodes):
+        if not node.users and node.op not in ("placeholder", "output"):
+            graph.erase_node(node)
+    return graph
 
 
 def layer_names(model: nn.Module) -> list[str]:
