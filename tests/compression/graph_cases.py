@@ -98,7 +98,7 @@ def models(draw: st.DrawFn) -> SpikingModel:
 
     source = conv(0)
     for _ in range(draw(st.integers(2, 9))):
-        moves = [conv, conv, join, pool] if known[source][0] else [fire, fire, conv, join, norm, pool]
+        moves = [conv, conv, join, pool, pool] if known[source][0] else [fire, fire, conv, join, norm, pool]
         source = draw(st.sampled_from(moves))(draw(st.sampled_from([source, source, len(known) - 2])))
     if not known[source][0]:
         source = fire(source)

@@ -128,6 +128,8 @@ def decode(description: Any, tensors: Tensors) -> Program:
         raise ProgramError("ops must be a list")
     entries = [_mapping(entry, f"op {index}") for index, entry in enumerate(top["ops"])]
     if top["version"] == 1:
+        if any("inputs" in entry for entry in entries):
+            raise ProgramError("ops of version 1 read the op before and have no inputs")
         entries = [{**entry, "inputs": [index - 1]} for index, entry in enumerate(entries)]
     left = dict(tensors)
     ops = [_op(index, entry, left) for index, entry in enumerate(entries)]
