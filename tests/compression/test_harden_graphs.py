@@ -16,6 +16,7 @@ from rheobase import native
 from rheobase.compression import QuantConfig, ReScaWConfig, account, harden, quantise_, through_roundings
 from rheobase.compression.fitting import LARGEST_PRODUCT, SUM_LIMIT, fit_rescale, sum_fraction
 from rheobase.compression.lattice import LatticeAdd, LatticeNeuron, LatticeRescale
+from rheobase.compression.pruning import PruneConfig, prune_
 from rheobase.errors import LatticeError
 from rheobase.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
 from rheobase.models import ModelConfig, SpikingModel, create_model, list_models
@@ -246,6 +247,21 @@ def test_training_through_roundings_sees_almost_the_hardened_spikes(name, neuron
         assert all(map(np.array_equal, spikes, trace.spikes))
     else:
         assert (spikes[2] != trace.spikes[2]).mean() < 2e-3
+
+
+@pytest.mark.parametrize("name", ["ms_resnet18", "resnet19", "resnet20", "vgg16"])
+def test_pruned_networks_harden(name):
+    """Shortcuts without weights lose channels on either side."""
+    model = used(small(name, width=1 / 8), 5)
+    x = frames(7, model, samples=4, steps=2)
+    before = sum(p.numel() for p in model.parameters())
+    prune_(model, PruneConfig(score="svs", ratio=0.4), torch.from_numpy(x).float())
+    assert sum(p.numel() for p in model.parameters()) < 0.8 * before
+    hardened = harden(used(model, 6))
+    expected = hardened_trace(hardened, x)
+    assert all(layer.any() for layer in expected.spikes)
+    found = compare(reference.run(lower(hardened, name="pruned", T=2), x), expected)
+    assert found.exact, found.first_difference
 
 
 class Odd(nn.Module):
