@@ -12,8 +12,8 @@ from test_harden import counts, trained_like
 
 from rheobase import native
 from rheobase.compression import LibraConfig, LSQConfig, ReScaWConfig, account, harden, through_roundings
-from rheobase.compression.chain import forward_chain
 from rheobase.compression.fitting import _apart, _fits, _gain, fit_rounded
+from rheobase.compression.graph import layer_names
 from rheobase.compression.lattice import LatticeNeuron, LatticeRoundedNeuron
 from rheobase.errors import LatticeError
 from rheobase.layers import BatchNorm2d
@@ -68,7 +68,7 @@ def differing(model, frames, trace):
     """Share of spikes of each layer that differ from the equations, every layer given the hardened model's own input."""
     modules = dict(model.double().named_modules())
     x, found, layer = torch.from_numpy(frames).double(), [], 0
-    for name in forward_chain(model):
+    for name in layer_names(model):
         module = modules[name]
         if isinstance(module, Neuron):
             spikes, _ = neuron_in_float64(
@@ -243,7 +243,7 @@ def test_levels_move_apart_and_0_stays(seed, spread):
 
 def test_a_threshold_of_one_and_a_reset_are_whole_and_saturation_never_bites():
     for name in ("lif_soft", "lif_tet"):
-        lattices = [m for m in harden(rounded_model(name)).chain if isinstance(m, LatticeRoundedNeuron)]
+        lattices = [m for m in harden(rounded_model(name)).ops if isinstance(m, LatticeRoundedNeuron)]
         for lattice in lattices:
             one = float(lattice.threshold[0]) - (name == "lif_tet")
             assert math.log2(one) == round(math.log2(one))
@@ -283,7 +283,7 @@ def test_lsq_of_8_bits_hardens_whatever_signs_batch_norm_has():
     model = trained_like(weights=LSQConfig(bits=8), neuron=config("lif_soft", "uniform", 4))
     stored = [op.weight for op in lower(harden(model), name="test", T=2).ops if hasattr(op, "weight")]
     assert {weight.bits for weight in stored} == {8}
-    assert any(float(m.gain.min()) < 0 for m in harden(model).chain if isinstance(m, LatticeRoundedNeuron))
+    assert any(float(m.gain.min()) < 0 for m in harden(model).ops if isinstance(m, LatticeRoundedNeuron))
 
 
 def test_the_preset_of_the_q_snn_paper_hardens():
@@ -297,7 +297,7 @@ def test_mixed_networks_keep_both_kinds():
     model = rounded_model()
     layer = next(iter(model.neurons().values()))
     layer.config = layer.config.model_copy(update={"membrane": None})
-    kinds = [type(m) for m in harden(model).chain if isinstance(m, LatticeNeuron)]
+    kinds = [type(m) for m in harden(model).ops if isinstance(m, LatticeNeuron)]
     assert kinds == [LatticeNeuron, *[LatticeRoundedNeuron] * 3]
 
 

@@ -35,7 +35,7 @@ def spikes(model, layers):
 
 def hardened_spikes(model):
     hardened = harden(model)
-    names = [f"chain.{hardened.names.index(name)}" for name in hardened.neurons()]
+    names = [f"ops.{hardened.names.index(name)}" for name in hardened.neurons()]
     return spikes(hardened, names)
 
 

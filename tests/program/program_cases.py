@@ -3,16 +3,21 @@
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
+from rheobase.errors import ProgramError
 from rheobase.program import (
+    Add,
     Conv2d,
     Flatten,
     Linear,
     Neuron,
     Op,
+    OrPool,
     Program,
     Readout,
+    Rescale,
     RoundedNeuron,
     SumPool,
     Weight,
@@ -119,6 +124,121 @@ def programs(draw: st.DrawFn) -> Program:
     return Program("random", start, draw(st.integers(1, 4)), ops, {}, 0.5, VERSION)  # type: ignore[arg-type]
 
 
+@st.composite
+def graphs(draw: st.DrawFn) -> Program:
+    """Any op on any value there is: residual joins of spikes and of currents, groups, pools, convolutions of currents.
+
+    What nobody reads in the end is pooled and goes through a linear layer of its own; the sum of these is the logits.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    start: tuple[int, ...] = tuple(draw(st.tuples(st.integers(1, 4), st.integers(2, 5), st.integers(2, 5))))
+    ops: list[Op] = []
+    known: dict[int, tuple[str, tuple[int, ...]]] = {-1: ("events", start)}
+
+    def add(op: Op) -> int:
+        ops.append(op)
+        kinds, shapes = zip(*(known[i] for i in op.inputs), strict=True)
+        known[len(ops) - 1] = (op.output_kind(*kinds), op.output_shape(*shapes))
+        return len(ops) - 1
+
+    def conv(source: int) -> int:
+        kind, (channels, height, width) = known[source]
+        groups = draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
+        out = channels if draw(st.booleans()) else groups * draw(st.integers(1, 3))
+        kernel = draw(st.integers(1, min(3, height, width)))
+        bits = draw(st.sampled_from([1, 2, 4, 8] if kind == "events" else [1, 2]))
+        same = {"stride": 1, "padding": kernel // 2}
+        place = (
+            same
+            if draw(st.booleans())
+            else {"stride": draw(st.integers(1, 2)), "padding": draw(st.integers(0, 1))}
+        )
+        w = weight(rng, (out, channels // groups, kernel, kernel), bits)
+        return add(Conv2d(w, shift=draw(st.integers(0, 2)), groups=groups, inputs=(source,), **place))
+
+    def rescale(source: int) -> int:
+        channels, shift = known[source][1][0], draw(st.sampled_from([0, 1, 3, 12, 30]))
+        top = 40 << min(shift, 20)
+        gain, bias = rng.integers(-top, top + 1, channels), rng.integers(-30, 31, channels)
+        return add(Rescale(gain, bias, shift, inputs=(source,)))
+
+    def fire(source: int) -> int:
+        channels = known[source][1][0]
+        leak: dict[str, Any] = {"leak_shift": draw(st.sampled_from([None, 1])), "inputs": (source,)}
+        if draw(st.booleans()):
+            return add(rounded_neuron(rng, channels, 40, draw(st.sampled_from([2, 4, 8])), **leak))
+        return add(
+            neuron(rng, channels, draw(st.sampled_from(["soft", "hard", "each"])), 40, bits=32, **leak)
+        )
+
+    def join(source: int) -> int:
+        twins = [i for i, value in known.items() if value == known[source]]
+        return add(Add(inputs=(draw(st.sampled_from(twins)), source)))
+
+    def pool(source: int) -> int:
+        kind, (_, height, width) = known[source]
+        size = draw(st.integers(1, min(height, width)))
+        if kind == "events" and draw(st.booleans()):
+            return add(
+                OrPool(size, draw(st.integers(1, 2)), draw(st.integers(0, size // 2)), inputs=(source,))
+            )
+        return add(SumPool(draw(st.sampled_from([size, None])), inputs=(source,)))
+
+    moves = {
+        "events": [conv, conv, rescale, join, pool],
+        "current": [fire, fire, fire, conv, rescale, join, pool],
+    }
+    for _ in range(draw(st.integers(2, 9))):
+        source = draw(st.sampled_from(list(known)[-4:]))
+        draw(st.sampled_from(moves[known[source][0]]))(source)
+    classes = draw(st.integers(1, 5))
+    unread = set(range(len(ops))) - {i for op in ops for i in op.inputs}
+    logits = []
+    for source in sorted(unread):
+        flat = add(Flatten(inputs=(source,)))
+        if known[flat][0] == "current":
+            flat = fire(flat)
+        logits.append(add(Linear(weight(rng, (classes, known[flat][1][0]), 4), inputs=(flat,))))
+    total = logits[0]
+    for other in logits[1:]:
+        total = add(Add(inputs=(other, total)))
+    add(Readout(rng.integers(-9, 10, classes), inputs=(total,)))
+    program = Program("graph", start, draw(st.integers(1, 3)), ops)  # type: ignore[arg-type]
+    try:
+        program.validate()
+    except ProgramError as error:
+        assert "beyond" in str(error), (
+            error
+        )  # a range that 32 bits (16 for counts) cannot hold: no such program
+        assume(False)
+    return program
+
+
+def residual_program(**fields: Any) -> Program:
+    """Every join once: spikes on currents, currents on currents, counts on counts, a depthwise convolution, OrPool."""
+    rng = np.random.default_rng(11)
+    ops = [
+        Conv2d(weight(rng, (6, 2, 3, 3), 8), padding=1, name="stem"),
+        Rescale(rng.integers(-900, 900, 6), rng.integers(-9, 9, 6), 8, name="stem.rescale"),
+        neuron(rng, 6, "hard", 60, name="lif1"),
+        Conv2d(weight(rng, (6, 1, 3, 3), 2), padding=1, groups=6, name="depthwise"),
+        Rescale(rng.integers(10, 90, 6), rng.integers(-9, 9, 6), 2),
+        Add(inputs=(1, 4), name="currents"),
+        rounded_neuron(rng, 6, 60, 4, leak_shift=1, name="lif2"),
+        Add(inputs=(2, 6), name="counts"),
+        OrPool(3, 2, 1),
+        Conv2d(weight(rng, (5, 6, 1, 1), 4), stride=2, shift=3, inputs=(5,), name="of_a_current"),
+        Rescale(np.full(5, 3), np.zeros(5, int), 5),
+        Conv2d(weight(rng, (5, 6, 1, 1), 4), shift=1, inputs=(8,)),
+        Add(inputs=(10, 11)),
+        neuron(rng, 5, "soft", 60, leak_shift=2, name="lif3"),
+        Flatten(),
+        Linear(weight(rng, (3, 80), 4)),
+        Readout(np.array([1, 0, -1])),
+    ]
+    return Program(**{"name": "residual", "input_shape": (2, 8, 8), "T": 3, "ops": ops} | fields)
+
+
 def frames_for(program: Program, samples: int, seed: int, steps: int | None = None) -> np.ndarray:
     """Sparse counts, a few of them at the top of their range."""
     rng = np.random.default_rng(seed)
@@ -167,9 +287,10 @@ def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[li
     spikes: list[list[Any]] = [[] for op in program.ops if isinstance(op, Neuron)]
     logits = []
     for frame in frames.tolist():
-        x: Any = frame
+        values: dict[int, Any] = {-1: frame}
         layer = 0
         for index, op in enumerate(program.ops):
+            x, *others = (values[i] for i in op.inputs)
             if isinstance(op, Conv2d):
                 x = slow_conv(op, x)
             elif isinstance(op, Linear):
@@ -191,6 +312,12 @@ def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[li
                     ]
                     for m in x
                 ]
+            elif isinstance(op, OrPool):
+                x = [slow_or_pool(op, m) for m in x]
+            elif isinstance(op, Add):
+                x = slow_add(x, others[0])
+            elif isinstance(op, Rescale):
+                x = [slow_rescale(op, m, c) for c, m in enumerate(x)]
             elif isinstance(op, Flatten):
                 x = [v for m in x for row in m for v in row]
             elif isinstance(op, Neuron):
@@ -199,8 +326,35 @@ def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[li
                 layer += 1
             elif isinstance(op, Readout):
                 x = [a + b for a, b in zip(x, op.bias.tolist(), strict=True)]
+            values[index] = x
         logits.append(x)
     return spikes, logits
+
+
+def slow_or_pool(op: OrPool, rows: list[list[int]]) -> list[list[int]]:
+    def most(i: int, j: int) -> int:
+        ys, xs = (
+            range(at * op.stride - op.padding, at * op.stride - op.padding + op.kernel) for at in (i, j)
+        )
+        return max(rows[y][x] for y in ys for x in xs if 0 <= y < len(rows) and 0 <= x < len(rows[0]))
+
+    height, width = ((n + 2 * op.padding - op.kernel) // op.stride + 1 for n in (len(rows), len(rows[0])))
+    return [[most(i, j) for j in range(width)] for i in range(height)]
+
+
+def slow_add(a: Any, b: Any) -> Any:
+    return [slow_add(x, y) for x, y in zip(a, b, strict=True)] if isinstance(a, list) else a + b
+
+
+def slow_rescale(op: Rescale, x: Any, channel: int) -> Any:
+    if isinstance(x, list):
+        return [slow_rescale(op, each, channel) for each in x]
+    gain, bias = int(op.gain[channel]), int(op.bias[channel])
+    return (
+        (2 * x * gain + 2**op.gain_shift) // (2 * 2**op.gain_shift) + bias
+        if op.gain_shift
+        else x * gain + bias
+    )
 
 
 def slow_conv(op: Conv2d, x: list[list[list[int]]]) -> list[list[list[int]]]:
@@ -210,7 +364,8 @@ def slow_conv(op: Conv2d, x: list[list[list[int]]]) -> list[list[list[int]]]:
 
     def at(o: int, i: int, j: int) -> int:
         total = 0
-        for c, plane in enumerate(codes[o]):
+        first = o // (len(codes) // op.groups) * len(codes[o])
+        for c, plane in enumerate(codes[o], start=first):
             for u in range(kh):
                 for v in range(kw):
                     y, z = i * op.stride + u - op.padding, j * op.stride + v - op.padding

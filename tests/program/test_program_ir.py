@@ -4,10 +4,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from program_cases import programs, small_program, weight
+from program_cases import frames_for, graphs, programs, residual_program, small_program, weight
 
 from rheobase.errors import ProgramError
-from rheobase.program import Conv2d, Flatten, Linear, Neuron, Program, Readout, SumPool, Weight, ranges
+from rheobase.program import (
+    Add,
+    Conv2d,
+    Flatten,
+    Linear,
+    Neuron,
+    OrPool,
+    Program,
+    Readout,
+    Rescale,
+    SumPool,
+    Weight,
+    ranges,
+    reference,
+)
 from rheobase.program.ops import Bounds
 from rheobase.program.weight import pack, packed_bytes, rows_last, unpack
 
@@ -41,7 +55,7 @@ def test_packing_is_planar_by_hand():
         (lambda: Weight(np.array([4], np.uint8), 4, 1, 0), "non-empty uint8"),
         (lambda: Weight(np.array([[1]], np.uint8), 8, 1000, 0), "16 bits"),
         (lambda: Conv2d(weight(RNG, (2, 2), 4)), "Cout, Cin, kh, kw"),
-        (lambda: Conv2d(weight(RNG, (2, 2, 1, 1), 4), groups=2), "groups=1"),
+        (lambda: Conv2d(weight(RNG, (3, 2, 1, 1), 4), groups=2), "groups=2 does not divide"),
         (lambda: Conv2d(weight(RNG, (2, 2, 1, 1), 4), stride=0), "stride"),
         (lambda: Neuron([0], [0]), "at least 1"),
         (lambda: Neuron([1, 1], [0]), "channels differ"),
@@ -61,11 +75,11 @@ def test_packing_is_planar_by_hand():
         (lambda: Program("x", (2, 2, 2), 1, head()[1:]).validate(), "put a Flatten before it"),
         (lambda: Program("x", (2, 2, 2), 1, [head()[1], *head()]).validate(), "put a Flatten"),
         (
-            lambda: Program("x", (8, 1, 1), 1, [Conv2d(weight(RNG, (8, 8, 1, 1), 4)), *head()]).validate(),
-            "gives current",
+            lambda: Program("x", (8, 1, 1), 1, [Neuron([1] * 8, [0] * 8), *head()]).validate(),
+            "op 0 Neuron: Neuron takes current, but what it reads gives events",
         ),
         (lambda: Program("x", (2, 2, 2), 0, head()).validate(), "T must"),
-        (lambda: Program("x", (2, 2, 2), 1, head(), version=2).validate(), "version 2"),
+        (lambda: Program("x", (2, 2, 2), 1, head(), version=1).validate(), "version 1"),
         (lambda: Program("x", (2, 2, 2), 1, head(), {"a": float("nan")}).validate(), "metadata"),
         (lambda: Program("x", (2, 2, 2), 1, head(), {"a": [1]}).validate(), "metadata"),
         (lambda: Program("x", (2, 2, 2), 1, head(), logit_scale=0.0).validate(), "logit_scale"),
@@ -77,6 +91,110 @@ def test_packing_is_planar_by_hand():
 def test_refusals_say_what_is_wrong(make, message):
     with pytest.raises(ProgramError, match=message):
         make()
+
+
+def graph(*ops, shape=(2, 2, 2)):
+    Program("g", shape, 2, ops).validate()
+
+
+IDENTITY = Rescale([1, 1], [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: graph(SumPool(1, inputs=(1,)), *head()),
+            "op 0 SumPool reads op 1; an op reads ops before it, here -1",
+        ),
+        (lambda: graph(SumPool(1, inputs=(0,)), *head()), "op 0 SumPool reads op 0"),
+        (lambda: graph(SumPool(1, inputs=(-2,)), *head()), "reads op -2"),
+        (lambda: graph(SumPool(1, inputs=(True,)), *head()), "reads op True"),
+        (lambda: graph(SumPool(1, inputs=("0",)), *head()), "reads op '0'"),
+        (lambda: graph(SumPool(1), SumPool(1, inputs=(-1,)), *head()), "op 0 SumPool gives what no op reads"),
+        (lambda: graph(*head(), Readout([0, 0], inputs=(1,))), "op 2 Readout gives what no op reads"),
+        (
+            lambda: graph(*head(), Readout([0, 0], inputs=(2,))),
+            "op 3 Readout: Readout takes current, .* gives logits",
+        ),
+        (lambda: graph(Add(inputs=(-1,)), *head()), "op 0 Add: Add reads 2 values, its inputs are 1"),
+        (lambda: graph(SumPool(1, inputs=(-1, -1)), *head()), "SumPool reads 1 values, its inputs are 2"),
+        (
+            lambda: graph(IDENTITY, Add(inputs=(-1, 0)), *head()),
+            "Add takes events or current, .* events and current",
+        ),
+        (
+            lambda: graph(IDENTITY, OrPool(1, 1), *head()),
+            "OrPool takes events, but what it reads gives current",
+        ),
+        (lambda: graph(SumPool(2), Add(inputs=(-1, 0)), *head(2)), r"Add reads \[2, 2, 2\] and \[2, 1, 1\]"),
+        (lambda: graph(Rescale([1], [0]), *head()), r"Rescale has 1 gains, but its input is \[2, 2, 2\]"),
+        (lambda: Rescale([1, 1], [0]), "gain 2, bias 1"),
+        (lambda: Rescale([1], [0], 31), "gain_shift must be"),
+        (lambda: Rescale([1 << 31], [0]), "32 bits"),
+        (lambda: OrPool(2, 1, 2), "padding must be"),
+        (lambda: OrPool(0, 1), "kernel must be"),
+        (lambda: graph(OrPool(3, 1), *head()), "window 3x3 is larger"),
+        (lambda: graph(*doubled(9), *head()), "op 8 Add: counts can add to 130560, beyond 16 bits"),
+        (lambda: graph(IDENTITY, *doubled(24, 1), *head()), r"op 24 Add can reach \d+, beyond 32 bits"),
+        (
+            lambda: graph(Rescale([1 << 30] * 2, [0, 0], 30), Rescale([1 << 30] * 2, [0, 0], 10), *head()),
+            "beyond 32 bits",
+        ),
+        (
+            lambda: graph(Rescale([1 << 22] * 2, [0, 0]), Rescale([1 << 30] * 2, [0, 0], 30), *head()),
+            "beyond 2.53",
+        ),
+        (lambda: graph(*[SumPool(1)] * (1 << 14), *head()), "at most 16384 ops"),
+        (lambda: Conv2d(weight(RNG, (4, 2, 1, 1), 4), groups=0), "groups must be"),
+        (
+            lambda: graph(Conv2d(weight(RNG, (4, 2, 1, 1), 4), groups=2), *head(16)),
+            r"weights for \[4, H, W\]",
+        ),
+    ],
+)
+def test_hostile_graphs_are_refused_with_the_reason(make, message):
+    with pytest.raises(ProgramError, match=message):
+        make()
+
+
+def doubled(times: int, first: int = 0) -> list:
+    """A value added to itself again and again."""
+    return [Add(inputs=(i - 1, i - 1)) for i in range(first, first + times)]
+
+
+def test_an_op_reads_the_one_before_unless_told():
+    program = residual_program()
+    assert [op.inputs for op in program.ops][:8] == [(-1,), (0,), (1,), (2,), (3,), (1, 4), (5,), (2, 6)]
+    assert program.readers()[5] == [6, 9] and program.readers()[-1] == []
+    assert program.kinds()[:3] == ["current", "current", "events"] and program.kinds()[-1] == "logits"
+    assert program.shapes()[7:10] == [(6, 8, 8), (6, 4, 4), (5, 4, 4)]
+
+
+@given(st.one_of(programs(), graphs()), st.integers(0, 1000))
+@settings(max_examples=150, deadline=None)
+def test_every_value_lies_in_its_range_and_type(program, seed):
+    """Sparse counts, the largest frames, and frames that are 0 or 255 by place."""
+    frames = frames_for(program, 4, seed)
+    frames[:, 0] = 255
+    frames[:, 1] = 255 * (np.random.default_rng(seed).random(frames[:, 1].shape) < 0.5)
+    limits = {
+        "uint8_t": (0, 255),
+        "uint16_t": (0, 65535),
+        "int16_t": (-32768, 32767),
+        "int32_t": (-(2**31), 2**31 - 1),
+    }
+    kinds, analysis = program.kinds(), ranges.analyse(program)
+    shifts = {-1: 0}  # sums are stored before their shift, which pools and Flatten hand on
+    for index, (op, _, result) in enumerate(reference.walk(program, frames)):
+        found, kind = analysis[index], kinds[index]
+        assert found.low <= result.min() and result.max() <= found.high
+        hands_on = isinstance(op, (Conv2d, Linear, SumPool, Flatten))
+        shifts[index] = getattr(op, "shift", 0) + shifts[op.inputs[0]] if hands_on else 0
+        stored = result >> shifts[index]
+        low, high = limits[found.storage]
+        assert low <= stored.min() and stored.max() <= high
+        assert (kind == "events") == found.storage.startswith("u")
 
 
 def test_arrays_cannot_change_after_the_fact():

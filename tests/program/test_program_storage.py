@@ -1,21 +1,38 @@
 """Programs on disk: exact round trips, and files that are not what they say."""
 
+import base64
 import contextlib
 import dataclasses
 import json
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from program_cases import frames_for, programs, small_program
+from hypothesis import strategies as st
+from program_cases import frames_for, graphs, programs, residual_program, small_program
 from safetensors.numpy import save as to_bytes
 
 from rheobase.errors import ProgramError
 from rheobase.program import load, reference, save
 from rheobase.program.storage import decode, encode
+
+# A file of version 1 as it was written then (zlib, base 85): convolution, neuron, pool, two linear layers, a rounded neuron.
+VERSION_1 = (
+    "c-o~^U2oGc6m8cH*!UO{@W2b2{Dg#8Vkc?0z9JzZA%ysNTC2!g+|*j)M2S;0P5CSQA^s3Th~n#{Bk3}A6_Kpg$M>Fd@3G@pc"
+    "RS{}M4lIM#eAli=b_OhN@qMiWf?~!bU8*}#%N^YF`C9{#FU<luL2H}G!9Z0jgej#GRc*f%~-;9&<Vi~wkH}7<3MQqjD>((ed"
+    "=m(DX0-G5iy?|;yD?kLN7}em4FiR!m!6l2CO<bNaNg0NImc@mh&pm%-`ra^$n6R-xo5dGP0SNLKhbNSE(?{u<(tGV5Z7~PK5"
+    "#m2l%Gbj01c~T$5h)XJdjXrV~TML6jB+Hn}V_B?zf(YAUGc$N=o%?A%)x(P$wQ(|QLVc%H`6AQ@A6%9McV$fm==P=jig@@y7"
+    "|{)*V#)3~YFGWDGERPqq&tBWOZ9M;u7=g~(4nVhSzX~>k~vL5+%2{j{U!uOkj?}g+nEgPuy+u}2A_-xm0b}`w=W1!-Gz*m<8"
+    "CS(iL*ons0$UF=UHs|3gS$)fBz2#4FE`9F*|JH$e)8Fu)n>YJwwfjq&=eX`K#qO=_Jr}a9Hp`<`51@>G%9$VMs^P{GDnMe+)"
+    "2y_C6#DES(gzv1Z+vx;z-9B!rU;j%!3#FQ$lOU~<vQ}jg2P}^uN>ScpXe9X0Rnf8wtGF7I@qal&H36$*m1BsD3jsTZ6xdt@U"
+    "Y4)597_*&h_l!03Xvb`xc(H$RAToO4o;LOrtG^YsU$-AlvGf2eY34^{Ae%uTz5CNGR<45s*0RNC<6bIKsp=O$^pC=nJQXz}2"
+    "<6!%0yb9CY<J^Uq?jfN$qhJznVXywm>t)^S_<7e2MUmhrRV+16wCh5>pyZ1L;S_q`w8y$1&mw>z)9y}egmwEOtp&d$sIXPqb"
+    "a@ASI8txoqZF!5LE"
+)
 
 
 def parts() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -43,13 +60,37 @@ def test_round_trip_through_a_file(tmp_path):
     assert len(first) < sum(op.weight.bytes for op in program.ops if hasattr(op, "weight")) + 4000
 
 
-@given(programs())
+@given(st.one_of(programs(), graphs()))
 @settings(max_examples=50, deadline=None)
 def test_decode_inverts_encode(program):
     description, tensors = encode(program)
     again = decode(json.loads(json.dumps(description)), tensors)
     assert again.digest() == program.digest()
     assert [type(op) for op in again.ops] == [type(op) for op in program.ops]
+
+
+def test_a_file_of_version_1_is_the_chain_it_was(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    path.write_bytes(zlib.decompress(base64.b85decode(VERSION_1)))
+    program = load(path)
+    assert [op.inputs for op in program.ops] == [(i - 1,) for i in range(8)] and program.version == 2
+    frames = np.random.default_rng(1).integers(0, 4, (3, 2, 1, 4, 3)).astype(np.uint8)
+    trace = reference.run(program, frames)
+    assert trace.logits.tolist() == [[[1, -1], [2, -2]], [[2, -2], [1, -1]], [[2, -2], [2, -2]]]
+    assert [int(layer.sum()) for layer in trace.spikes] == [152, 4]
+    save(program, path)
+    assert load(path).digest() == program.digest()
+
+
+def test_a_graph_keeps_its_joins(tmp_path):
+    program = residual_program()
+    save(program, tmp_path / "p")
+    again = load(tmp_path / "p")
+    assert again.digest() == program.digest() and [op.inputs for op in again.ops] == [
+        op.inputs for op in program.ops
+    ]
+    other = [*program.ops[:7], dataclasses.replace(program.ops[7], inputs=(2, 2)), *program.ops[8:]]
+    assert residual_program(ops=other).digest() != program.digest()
 
 
 def test_a_leak_multiplier_is_written_where_there_is_one(tmp_path):
@@ -138,8 +179,23 @@ def tensor(name: str, value: np.ndarray | None) -> Any:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (put("version", value=2), "version 2; this rheobase reads version 1"),
+        (put("version", value=3), "version 3; this rheobase reads versions 1 to 2"),
         (put("version", value=True), "version True"),
+        (put("version", value=1), "version 1 read the op before and have no inputs"),
+        (put("ops", 0, "inputs", value=None), "inputs must be a list"),
+        (put("ops", 0, "inputs", value=[]), "inputs must be a list"),
+        (put("ops", 0, "inputs", value=[True]), "inputs must be a list"),
+        (put("ops", 0, "inputs", value=[-1.0]), "inputs must be a list"),
+        (put("ops", 0, "inputs", value=[0]), "op 0 Conv2d 'features.0' reads op 0"),
+        (put("ops", 0, "inputs", value=[-2]), "reads op -2"),
+        (put("ops", 1, "inputs", value=[10**30]), "reads op 10"),
+        (put("ops", 1, "inputs", value=[4]), "op 1 Neuron reads op 4; an op reads ops before it"),
+        (put("ops", 1, "inputs", value=[0, 0]), "Neuron reads 1 values, its inputs are 2"),
+        (
+            put("ops", 5, "inputs", value=[2]),
+            "op 3 Conv2d gives what no op reads|op 4 Neuron gives what no op reads",
+        ),
+        (put("ops", 0, "groups", value=3), "groups=3 does not divide"),
         (put("format", value="other"), "format 'other'"),
         (put("ops", value={}), "ops must be a list"),
         (put("ops", 0, value=3), "op 0 must be a JSON object"),

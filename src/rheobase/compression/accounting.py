@@ -18,7 +18,7 @@ from torch import nn
 
 from rheobase.compression.quantise import quantisers, weighted_layers
 from rheobase.program import Program
-from rheobase.program.ops import Conv2d, Linear, Neuron, Readout, RoundedNeuron
+from rheobase.program.ops import Conv2d, Linear, Neuron, Readout, Rescale, RoundedNeuron
 from rheobase.program.weight import BITS, packed_bytes
 
 LOGIT = 4  # bytes of the running sum of a class
@@ -30,9 +30,9 @@ class Bytes:
 
     weights: int  # packed codes
     thresholds: int
-    biases: int  # of neurons and of the logits
+    biases: int  # of neurons, of rescaled currents and of the logits
     resets: int  # of hard resets
-    gains: int  # of neurons that keep rounded membranes
+    gains: int  # of neurons that keep rounded membranes, and of rescaled currents
     tables: int  # their levels and edges
     membranes: int
     logits: int
@@ -71,6 +71,9 @@ def account(program: Program) -> Bytes:
             if isinstance(op, RoundedNeuron):
                 found["gains"] += op.gain.nbytes
                 found["tables"] += op.table_bytes
+        elif isinstance(op, Rescale):
+            found["gains"] += op.gain.nbytes
+            found["biases"] += op.bias.nbytes
         elif isinstance(op, Readout):
             found["biases"] += op.bias.nbytes
             found["logits"] += prod(shape) * LOGIT

@@ -17,20 +17,34 @@ threshold. What changes the model is the rounding of levels, gains and biases, b
 that is no `1 - 2^-k` goes into the levels, which then hold what is left of each a step later. Levels nearer than one unit are
 moved apart to neighbouring integers.
 
+Currents that are added, and currents that a layer with weights or a neuron reads where nobody else may turn their rows, are
+brought to one unit `2^-f` for all channels:
+
+    floor((a_c * gain_c + 2^(g-1)) / 2^g) + b_c,   gain_c = round(U_c 2^(f+g)),   b_c = round(B_c 2^f)
+
+`f` is the largest with which every full membrane of the model takes 16 bits that hold 8 thresholds, and the sum stays below 2^23
+(so that a membrane of 23 bits can be added to it). `g` is as above where that moves no result by more than 1, else the largest
+that keeps the product below 2^53. A layer with weights that reads such a current may force a smaller `f`: its sums stay below
+2^31.
+
 Source: ours; requantisation by an integer factor and a rounding shift is standard practice for integer networks (Jacob et al.,
 "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018).
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from rheobase.compression.lattice import EXACT, LatticeNeuron, LatticeRoundedNeuron
+from rheobase.compression.lattice import EXACT, LatticeNeuron, LatticeRescale, LatticeRoundedNeuron
 from rheobase.errors import LatticeError
 from rheobase.neurons import Neuron
 
 MAX_FRACTION = 8
+THRESHOLDS = 8  # that a membrane holds
+SUM_LIMIT = 2.0**23 - 64  # of a sum of currents; the rest is for the roundings of what is added
+LARGEST_PRODUCT = 2.0**53 - 2.0**31  # that float64 holds, and a half
 FINEST = 24  # a membrane's unit is 2^-24 to 2^24
 MAX_GAIN_SHIFT = MAX_LEAK_SHIFT = 30
 INT32_MAX = 2**31 - 1
@@ -45,8 +59,9 @@ def fit(
     reset: Tensor | None,
     unit: Tensor,
     layer: Neuron,
+    finest: int = MAX_FRACTION,
 ) -> tuple[LatticeNeuron, int]:
-    """Neuron that counts in each channel's own unit, and the fractional bits F of its input.
+    """Neuron that counts in each channel's own unit, and the fractional bits F of its input, at most `finest`.
 
     Shape: `bound`, `theta`, `bias` (in units of the integer weights) and `unit` are `[C]`.
     Raises:
@@ -54,13 +69,13 @@ def fit(
     """
     for bits, saturation, leak_bits in ((16, 2**15 - 1, 15), (32, 2**22, 8)):
         leak_shift, leak_multiplier = leak_integers(float(layer.leak()), leak_bits)
-        for fraction in range(MAX_FRACTION, -1, -1):
+        for fraction in range(finest, -1, -1):
             scale = 2.0**fraction
             # `>` on integers is `>=` one higher; `>=` rounds up, so that no spike comes early
             threshold = torch.floor(theta * scale) + 1 if layer.config.strict else torch.ceil(theta * scale)
             offset = torch.round(bias * scale)
             largest = bound * scale + offset.abs() + saturation
-            if float(threshold.max()) * 8 <= saturation and float(largest.max()) < EXACT:
+            if float(threshold.max()) * THRESHOLDS <= saturation and float(largest.max()) < EXACT:
                 v_reset = None if reset is None else torch.round(reset / unit * scale).float()
                 return (
                     LatticeNeuron(
@@ -78,6 +93,40 @@ def fit(
         f"neuron {name!r}: thresholds up to {float(theta.max()):.0f} and currents up to {float(bound.max()):.0f} units "
         "do not fit the lattice (exact below 2^24): use fewer weight bits, or less weight decay on the batch-norm"
     )
+
+
+def finest_sum(neurons: Iterable[Neuron]) -> int:
+    """Fractional bits of a sum of currents with which each full membrane that may count in them fits 16 bits."""
+    thetas = [
+        float(torch.as_tensor(neuron.threshold()).max()) / float(neuron.gain())
+        for neuron in neurons
+        if neuron.config.membrane is None
+    ]
+    found = (math.floor(math.log2(((2**15 - 1) // THRESHOLDS - 1) / theta)) for theta in thetas)
+    return max(min(found, default=FINEST), -FINEST)
+
+
+def sum_fraction(reach: float, limit: float, finest: int) -> int:
+    """Largest number f of fractional bits, at most `finest`, that keeps currents up to `reach` below `limit`.
+
+    >>> sum_fraction(3.0, 2.0**10, 24)
+    8
+    """
+    return finest if reach == 0 else max(min(finest, math.floor(math.log2(limit / reach))), -FINEST)
+
+
+def fit_rescale(bound: Tensor, unit: Tensor, offset: Tensor, fraction: int) -> LatticeRescale:
+    """Module that brings integers of a `unit` and an `offset` by channel to the unit `2^-fraction` without offset.
+
+    Shape: `bound` (largest magnitude of the integers), `unit` and `offset` are float64 `[C]`.
+    """
+    factor = unit * 2.0**fraction
+    shift, gain = _gain(bound, factor)
+    if not _fits(bound, gain, shift) or float(bound.max()) > 2.0 ** (shift + 1):
+        shift, gain = _gain(bound, factor, LARGEST_PRODUCT)
+    while shift > 0 and not bool((gain % 2).any()):  # as short as can be
+        shift, gain = shift - 1, gain / 2
+    return LatticeRescale(gain.float(), torch.round(offset * 2.0**fraction).float(), shift)
 
 
 def leak_integers(leak: float, bits: int) -> tuple[int | None, int | None]:
@@ -184,18 +233,17 @@ def _apart(levels: Tensor) -> Tensor:
     return torch.cat([-down[1:].flip(0), up])
 
 
-def _gain(bound: Tensor, factor: Tensor) -> tuple[int, Tensor]:
-    """The largest shift g (at least 0), and `round(factor * 2^g)`, with products below 2^31 and gains below 2^24."""
-    largest = max(float((bound * factor.abs()).max()) / INT32_MAX, float(factor.abs().max()) / EXACT)
+def _gain(bound: Tensor, factor: Tensor, limit: float = INT32_MAX) -> tuple[int, Tensor]:
+    """The largest shift g (at least 0), and `round(factor * 2^g)`, with products below `limit` and gains below 2^24."""
+    largest = max(float((bound * factor.abs()).max()) / limit, float(factor.abs().max()) / EXACT)
     shift = MAX_GAIN_SHIFT if largest == 0 else min(max(math.floor(-math.log2(largest)), 0), MAX_GAIN_SHIFT)
     gain = torch.round(factor * 2.0**shift)
-    if shift > 0 and not _fits(
-        bound, gain, shift
-    ):  # the roundings pass a limit that the numbers almost reach
+    if shift > 0 and not _fits(bound, gain, shift, limit):
+        # the roundings pass a limit that the numbers almost reach
         shift, gain = shift - 1, torch.round(factor * 2.0 ** (shift - 1))
     return shift, gain
 
 
-def _fits(bound: Tensor, gain: Tensor, shift: int) -> bool:
+def _fits(bound: Tensor, gain: Tensor, shift: int, limit: float = INT32_MAX) -> bool:
     product = float((bound * gain.abs()).max()) + 2**shift / 2
-    return product <= INT32_MAX and float(gain.abs().max()) < EXACT
+    return product <= limit and float(gain.abs().max()) < EXACT

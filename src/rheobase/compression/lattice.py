@@ -3,8 +3,10 @@
 Each module computes what the op of the same name in `rheobase.program` computes. Integers in float32 add and multiply exactly
 as long as no magnitude reaches 2^24, in any order of summation, so a hardened model and the integer program agree bit for bit.
 Currents of neurons with rounded membranes may pass 2^24; they stay below 2^31 and are float64 until the membrane is clipped.
+Sums that may pass 2^24 (`wide` modules) are float64 too, until a `LatticeRescale` brings them below it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,11 +56,11 @@ class Sum:
 
 
 class LatticeModule(nn.Module):
-    """Base of the modules a hardened model is a chain of."""
+    """Base of the modules a hardened model is a graph of."""
 
 
 class LatticeConv2d(LatticeModule):
-    """Integer convolution `acc = (W * x) << shift`.
+    """Integer convolution `acc = (W * x) << shift`; `wide`: computed in float64.
 
     Shape:
         `x [T, N, C_in, H, W] -> acc [T, N, C_out, H', W']`
@@ -67,12 +69,20 @@ class LatticeConv2d(LatticeModule):
     weight: Tensor
 
     def __init__(
-        self, weight: IntegerWeight, stride: tuple[int, int], padding: tuple[int, int], shift: int
+        self,
+        weight: IntegerWeight,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        shift: int,
+        groups: int = 1,
+        *,
+        wide: bool = False,
     ) -> None:
         super().__init__()
         self.register_buffer("weight", weight.values)
         self.bits, self.step, self.offset = weight.bits, weight.step, weight.offset
         self.stride, self.padding, self.shift = stride, padding, shift
+        self.groups, self.wide = groups, wide
 
     def integer_weight(self) -> IntegerWeight:
         """The weights with their code."""
@@ -80,12 +90,13 @@ class LatticeConv2d(LatticeModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        acc = F.conv2d(x.flatten(0, 1), self.weight, stride=self.stride, padding=self.padding)
+        x, weight = (x.double(), self.weight.double()) if self.wide else (x, self.weight)
+        acc = F.conv2d(x.flatten(0, 1), weight, stride=self.stride, padding=self.padding, groups=self.groups)
         return (acc * 2**self.shift).unflatten(0, x.shape[:2])
 
 
 class LatticeLinear(LatticeModule):
-    """Integer matrix product `acc = (x W^T) << shift`.
+    """Integer matrix product `acc = (x W^T) << shift`; `wide`: computed in float64.
 
     Shape:
         `x [T, N, F] -> acc [T, N, K]`
@@ -93,10 +104,11 @@ class LatticeLinear(LatticeModule):
 
     weight: Tensor
 
-    def __init__(self, weight: IntegerWeight, shift: int) -> None:
+    def __init__(self, weight: IntegerWeight, shift: int, *, wide: bool = False) -> None:
         super().__init__()
         self.register_buffer("weight", weight.values)
         self.bits, self.step, self.offset, self.shift = weight.bits, weight.step, weight.offset, shift
+        self.wide = wide
 
     def integer_weight(self) -> IntegerWeight:
         """The weights with their code."""
@@ -104,7 +116,8 @@ class LatticeLinear(LatticeModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        return F.linear(x, self.weight) * 2**self.shift
+        x, weight = (x.double(), self.weight.double()) if self.wide else (x, self.weight)
+        return F.linear(x, weight) * 2**self.shift
 
 
 class LatticeSumPool(LatticeModule):
@@ -114,14 +127,72 @@ class LatticeSumPool(LatticeModule):
         `x [T, N, C, H, W] -> [T, N, C, H // kh, W // kw]`
     """
 
-    def __init__(self, kernel: tuple[int, int]) -> None:
+    def __init__(self, kernel: tuple[int, int], *, wide: bool = False) -> None:
         super().__init__()
-        self.kernel = kernel
+        self.kernel, self.wide = kernel, wide
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
+        x = x.double() if self.wide else x
         mean = F.avg_pool2d(x.flatten(0, 1), self.kernel, divisor_override=1)
         return mean.unflatten(0, x.shape[:2])
+
+
+class LatticeOrPool(LatticeModule):
+    """Maximum over windows of events, which are never negative.
+
+    Shape:
+        `x [T, N, C, H, W] -> [T, N, C, H', W']`
+    """
+
+    def __init__(self, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        most = F.max_pool2d(x.flatten(0, 1), self.kernel, self.stride, self.padding)
+        return most.unflatten(0, x.shape[:2])
+
+
+class LatticeAdd(LatticeModule):
+    """Sum of two values in one unit.
+
+    Shape:
+        `[T, N, ...]` twice `-> [T, N, ...]`
+    """
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """See the class."""
+        return first + second
+
+
+class LatticeRescale(LatticeModule):
+    """Another unit: `floor((x * gain + 2^(gain_shift - 1)) / 2^gain_shift) + bias`, products below 2^53 in float64.
+
+    Shape:
+        `x [T, N, C, ...] -> the same`; `gain`, `bias` `[C]`
+    """
+
+    gain: Tensor
+    bias: Tensor
+
+    def __init__(self, gain: Tensor, bias: Tensor, gain_shift: int) -> None:
+        super().__init__()
+        self.register_buffer("gain", gain)
+        self.register_buffer("bias", bias)
+        self.gain_shift = gain_shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        bias = self.bias.reshape(-1, *[1] * (x.dim() - 3))
+        return (rescaled(x, self.gain, self.gain_shift, x.dim() - 3) + bias).float()
+
+
+def rescaled(x: Tensor, gain: Tensor, shift: int, trailing: int) -> Tensor:
+    """`floor((x * gain + 2^(shift - 1)) / 2^shift)` in float64; `trailing` axes follow that of the channels."""
+    product = x.double() * gain.reshape(-1, *[1] * trailing) + ((1 << shift) >> 1)
+    return torch.floor(product * 2.0**-shift)
 
 
 class LatticeFlatten(LatticeModule):
@@ -252,8 +323,7 @@ class LatticeRoundedNeuron(LatticeNeuron):
 
     def current(self, acc: Tensor) -> Tensor:
         """The sums in the membrane's unit, float64."""
-        product = acc.double() * self.gain.reshape(-1, *[1] * (acc.dim() - 2)) + ((1 << self.gain_shift) >> 1)
-        return torch.floor(product * 2.0**-self.gain_shift)
+        return rescaled(acc, self.gain, self.gain_shift, acc.dim() - 2)
 
     def kept(self, v: Tensor) -> Tensor:
         """The level of each membrane."""
@@ -284,11 +354,17 @@ class LatticeReadout(LatticeModule):
         return acc + self.bias
 
 
-class Hardened(nn.Module):
-    """A model on the integer lattice: a chain of lattice modules that equals the integer program spike for spike.
+Node = tuple[
+    str, LatticeModule, tuple[int, ...]
+]  # name, module, places of the nodes it reads (-1: the input)
 
-    `forward` gives integer logits (as float32); times `logit_scale` they approximate the logits of the quantised model.
-    `sums` says of each neuron, by name, what its integer inputs stand for.
+
+class Hardened(nn.Module):
+    """A model on the integer lattice: a graph of lattice modules that equals the integer program spike for spike.
+
+    `ops` are the modules in an order in which they can be computed, `names` those of their layers, and `inputs` the places of
+    what each reads, -1 being `x`. `forward` gives integer logits (as float32); times `logit_scale` they approximate the logits of
+    the quantised model. `sums` says of each neuron, by name, what its integer inputs stand for.
 
     Shape:
         `x [T, N, C, H, W]` whole numbers 0..255 `-> [T, N, K]`
@@ -296,29 +372,35 @@ class Hardened(nn.Module):
 
     def __init__(
         self,
-        chain: list[tuple[str, LatticeModule]],
+        nodes: Sequence[Node],
         input_shape: tuple[int, int, int],
         logit_scale: float,
         sums: dict[str, Sum] | None = None,
     ) -> None:
         super().__init__()
-        self.names = [name for name, _ in chain]
-        self.chain = nn.Sequential(*(module for _, module in chain))
+        self.names = [name for name, _, _ in nodes]
+        self.inputs = [inputs for _, _, inputs in nodes]
+        self.ops = nn.ModuleList(module for _, module, _ in nodes)
         self.input_shape, self.logit_scale, self.sums = input_shape, logit_scale, sums or {}
         self.eval()
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        return self.chain(x)
+        last = {place: index for index, inputs in enumerate(self.inputs) for place in inputs}
+        values = {-1: x}
+        for index, (op, inputs) in enumerate(zip(self.ops, self.inputs, strict=True)):
+            values[index] = op(*(values[place] for place in inputs))
+            for place in set(inputs):
+                if last[place] == index:
+                    del values[place]
+        return values[len(self.ops) - 1]
 
     def neurons(self) -> dict[str, nn.Module]:
         """Neuron layers in forward order, by the name of the layer they come from."""
-        return {
-            name: m for name, m in zip(self.names, self.chain, strict=True) if isinstance(m, LatticeNeuron)
-        }
+        return {name: m for name, m in zip(self.names, self.ops, strict=True) if isinstance(m, LatticeNeuron)}
 
     @property
     def feature_layer(self) -> str:
         """Module name of the last neuron."""
-        return f"chain.{max(i for i, m in enumerate(self.chain) if isinstance(m, LatticeNeuron))}"
+        return f"ops.{max(i for i, m in enumerate(self.ops) if isinstance(m, LatticeNeuron))}"

@@ -5,7 +5,8 @@ of a quantised model fires as its lattice neuron does,
 
     s = s_float + stop_gradient(s_lattice - s_float),    sum_c = round((I_c - B_c) / U_c)
 
-so that training sees what will ship, and gradients pass straight through. Batch-norm statistics are frozen meanwhile. The
+so that training sees what will ship (but for one thing: where currents are added, the lattice rounds each of them to the unit of
+the sum, and here the sum is rounded once), and gradients pass straight through. Batch-norm statistics are frozen meanwhile. The
 lattice is made anew before every forward pass, from the weights of that moment.
 
 Source: straight-through training as in quantisation-aware training; the lattice is ours (see `hardening`).
@@ -63,8 +64,8 @@ def through_roundings(model: SpikingModel) -> Iterator[None]:
     modes = {norm: norm.training for norm in lattice.norms}
     with ExitStack() as stack:
         handles = [model.register_forward_pre_hook(lattice.renew)]
-        for name, neuron in model.neurons().items():
-            handles.append(neuron.register_forward_hook(partial(lattice.fire, name)))
+        for name in lattice.hardened.neurons():
+            handles.append(model.get_submodule(name).register_forward_hook(partial(lattice.fire, name)))
         for handle in handles:
             stack.callback(handle.remove)
         yield

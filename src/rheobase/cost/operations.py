@@ -92,7 +92,7 @@ def _walk(program: Program, frames: NDArray[np.uint8], trace: Trace | None, part
         elif isinstance(op, Neuron):
             x = trace.spikes[layer][:, part]
             layer += 1
-        elif op.produces == "events":
+        elif op.kinds.get("events") == "events":
             x = op.run(x)
         else:  # a current: only its shape matters to what follows
             x = np.broadcast_to(np.int64(0), (*frames.shape[:2], *shape))

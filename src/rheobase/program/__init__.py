@@ -3,7 +3,20 @@
 from rheobase.program import ranges, reference
 from rheobase.program.c99 import write_c
 from rheobase.program.ir import Program
-from rheobase.program.ops import OPS, Conv2d, Flatten, Linear, Neuron, Op, Readout, RoundedNeuron, SumPool
+from rheobase.program.ops import (
+    OPS,
+    Add,
+    Conv2d,
+    Flatten,
+    Linear,
+    Neuron,
+    Op,
+    OrPool,
+    Readout,
+    Rescale,
+    RoundedNeuron,
+    SumPool,
+)
 from rheobase.program.reference import Trace
 from rheobase.program.runner import CompiledProgram
 from rheobase.program.sizes import Sizes, measure
@@ -13,14 +26,17 @@ from rheobase.program.weight import Weight
 
 __all__ = [
     "OPS",
+    "Add",
     "CompiledProgram",
     "Conv2d",
     "Flatten",
     "Linear",
     "Neuron",
     "Op",
+    "OrPool",
     "Program",
     "Readout",
+    "Rescale",
     "RoundedNeuron",
     "Sizes",
     "SumPool",

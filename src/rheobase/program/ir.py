@@ -1,28 +1,30 @@
-"""A network as a chain of integer ops."""
+"""A network as a graph of integer ops."""
 
 import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rheobase.errors import ProgramError
 from rheobase.program import ranges
 from rheobase.program.ops import Neuron, Op, Readout
-from rheobase.program.ops.base import Shape, whole
+from rheobase.program.ops.base import Kind, Shape, whole
 
-VERSION = 1
+VERSION = 2
+FRAME = -1  # the input that is no op's result
 LARGEST_MAP = 1 << 26  # values of one layer; far beyond any target
+MOST_OPS = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
     """A network that counts in integers from event-count frames to class scores.
 
-    A step takes a frame uint8 `[C, H, W]` through `ops` in order; the last op is a `Readout`. `T` is the
-    number of steps that the program was made for. A score in the training framework's unit is `logit_scale *
-    logit`.
+    A step takes a frame uint8 `[C, H, W]` through `ops` in order, each of which reads the frame or results of ops
+    before it (see `Op.inputs`); the last one is a `Readout`. `T` is the number of steps that the program was made
+    for. A score in the training framework's unit is `logit_scale * logit`.
 
     Raises:
         ProgramError: the name is unusable or the ops are not ops; everything else is for `validate`.
@@ -45,7 +47,8 @@ class Program:
             if not isinstance(op, Op):
                 raise ProgramError(f"ops must be program ops, got {type(op).__name__}")
         object.__setattr__(self, "input_shape", tuple(self.input_shape))
-        object.__setattr__(self, "ops", tuple(self.ops))
+        ops = (op if op.inputs else replace(op, inputs=(i - 1,)) for i, op in enumerate(self.ops))
+        object.__setattr__(self, "ops", tuple(ops))
         object.__setattr__(self, "metadata", dict(self.metadata))
 
     @property
@@ -63,35 +66,64 @@ class Program:
         op = self.ops[index]
         return f"op {index} {type(op).__name__}" + (f" {op.name!r}" if op.name else "")
 
+    def readers(self) -> list[list[int]]:
+        """Places of the ops that read each op's result, in order, an op that reads it twice once.
+
+        Raises:
+            ProgramError: an op reads what does not come before it.
+        """
+        found: list[list[int]] = [[] for _ in self.ops]
+        for index, op in enumerate(self.ops):
+            for source in op.inputs:
+                if isinstance(source, bool) or not isinstance(source, int) or not FRAME <= source < index:
+                    raise ProgramError(
+                        f"{self.label(index)} reads op {source!r}; an op reads ops before it, here {FRAME} "
+                        f"(the frame) to {index - 1}"
+                    )
+                if source != FRAME and index not in found[source]:
+                    found[source].append(index)
+        return found
+
+    def kinds(self) -> list[Kind]:
+        """What each op gives: events, a current or logits.
+
+        Raises:
+            ProgramError: an op cannot read what its inputs give, or a result is never read.
+        """
+        readers = self.readers()
+        if not self.ops or not isinstance(self.ops[-1], Readout):
+            raise ProgramError("a program ends with a Readout")
+        found: dict[int, Kind] = {FRAME: "events"}
+        for index, op in enumerate(self.ops):
+            try:
+                found[index] = op.output_kind(*(found[source] for source in op.inputs))
+            except ProgramError as error:
+                raise ProgramError(f"{self.label(index)}: {error}") from None
+            if not readers[index] and index < len(self.ops) - 1:
+                raise ProgramError(f"{self.label(index)} gives what no op reads: leave it out")
+        return [found[index] for index in range(len(self.ops))]
+
     def shapes(self) -> list[Shape]:
         """Shape after each op, without time and batch.
 
         Raises:
-            ProgramError: an op cannot follow the one before it.
+            ProgramError: an op cannot read what its inputs give, or a result is never read.
         """
-        shape: Shape = self.input_shape
-        kind = "events"
-        shapes = []
+        self.kinds()
+        found: dict[int, Shape] = {FRAME: self.input_shape}
         for index, op in enumerate(self.ops):
-            if op.consumes != kind:
-                raise ProgramError(
-                    f"{self.label(index)} takes {op.consumes}, but what comes before it gives {kind} "
-                    "(Conv2d and Linear turn events into current, Neuron turns current into events)"
-                )
             try:
-                shape = op.output_shape(shape)
+                found[index] = op.output_shape(*(found[source] for source in op.inputs))
             except ProgramError as error:
                 raise ProgramError(f"{self.label(index)}: {error}") from None
-            kind = op.produces
-            if math.prod(shape) > LARGEST_MAP:
-                raise ProgramError(f"{self.label(index)} gives {list(shape)}, more than {LARGEST_MAP} values")
-            shapes.append(shape)
-        if not self.ops or not isinstance(self.ops[-1], Readout):
-            raise ProgramError("a program ends with a Readout")
-        return shapes
+            if math.prod(found[index]) > LARGEST_MAP:
+                raise ProgramError(
+                    f"{self.label(index)} gives {list(found[index])}, more than {LARGEST_MAP} values"
+                )
+        return [found[index] for index in range(len(self.ops))]
 
     def validate(self) -> None:
-        """Check all that needs no data: version, fields, the chain's shapes, and that no integer overflows.
+        """Check all that needs no data: version, fields, kinds and shapes along the graph, and that no integer overflows.
 
         Raises:
             ProgramError: names the op, the reason and what to do.
@@ -105,6 +137,8 @@ class Program:
         if math.prod(self.input_shape) > LARGEST_MAP:
             raise ProgramError(f"input_shape {self.input_shape} has more than {LARGEST_MAP} values")
         whole(self.T, "T", 1, 65535)
+        if len(self.ops) > MOST_OPS:
+            raise ProgramError(f"a program has at most {MOST_OPS} ops, got {len(self.ops)}")
         if not isinstance(self.logit_scale, float) or not 0 < self.logit_scale < math.inf:
             raise ProgramError(f"logit_scale must be a positive finite float, got {self.logit_scale!r}")
         for index, op in enumerate(self.ops):

@@ -1,30 +1,47 @@
 """`lower`: a hardened torch model becomes a Program. The only file of this room that knows torch."""
 
+from dataclasses import replace
+
 import numpy as np
 from torch import Tensor
 
 from rheobase.compression.lattice import (
     Hardened,
     IntegerWeight,
+    LatticeAdd,
     LatticeConv2d,
     LatticeFlatten,
     LatticeLinear,
     LatticeModule,
     LatticeNeuron,
+    LatticeOrPool,
     LatticeReadout,
+    LatticeRescale,
     LatticeRoundedNeuron,
     LatticeSumPool,
 )
 from rheobase.errors import LatticeError
 from rheobase.program.ir import Program
-from rheobase.program.ops import Conv2d, Flatten, Linear, Neuron, Op, Readout, RoundedNeuron, SumPool
+from rheobase.program.ops import (
+    Add,
+    Conv2d,
+    Flatten,
+    Linear,
+    Neuron,
+    Op,
+    OrPool,
+    Readout,
+    Rescale,
+    RoundedNeuron,
+    SumPool,
+)
 from rheobase.program.weight import Weight
 
 
 def lower(
     model: Hardened, *, name: str, T: int, metadata: dict[str, str | int | float] | None = None
 ) -> Program:
-    """Program of a hardened model, validated: its shapes chain and no integer in it can overflow.
+    """Program of a hardened model, validated: its shapes fit and no integer in it can overflow.
 
     Each lattice module maps to one op; the numbers are copied, nothing is rounded here.
 
@@ -35,7 +52,10 @@ def lower(
         LatticeError: a module has no op.
         ProgramError: the program does not validate (a range that 32 bits cannot hold, say); the message names the op.
     """
-    ops = [_op(label, module) for label, module in zip(model.names, model.chain, strict=True)]  # type: ignore[arg-type]
+    ops = [
+        replace(_op(label, module), inputs=inputs)  # type: ignore[arg-type]
+        for label, module, inputs in zip(model.names, model.ops, model.inputs, strict=True)
+    ]
     program = Program(name, model.input_shape, T, ops, metadata or {}, model.logit_scale)
     program.validate()
     return program
@@ -43,14 +63,20 @@ def lower(
 
 def _op(name: str, module: LatticeModule) -> Op:
     if isinstance(module, LatticeConv2d):
-        weight = _weight(module.integer_weight())
-        return Conv2d(
-            weight, _same(name, module.stride), _same(name, module.padding), module.shift, name=name
-        )
+        weight, stride, padding = module.integer_weight(), module.stride, module.padding
+        sizes = _same(name, stride), _same(name, padding), module.shift, module.groups
+        return Conv2d(_weight(weight), *sizes, name=name)
     if isinstance(module, LatticeLinear):
         return Linear(_weight(module.integer_weight()), module.shift, name=name)
     if isinstance(module, LatticeSumPool):
         return SumPool(_same(name, module.kernel), name=name)
+    if isinstance(module, LatticeOrPool):
+        kernel, stride, padding = module.kernel, module.stride, module.padding
+        return OrPool(_same(name, kernel), _same(name, stride), _same(name, padding), name=name)
+    if isinstance(module, LatticeAdd):
+        return Add(name=name)
+    if isinstance(module, LatticeRescale):
+        return Rescale(_integers(module.gain), _integers(module.bias), module.gain_shift, name=name)
     if isinstance(module, LatticeFlatten):
         return Flatten(name=name)
     if isinstance(module, LatticeRoundedNeuron):

@@ -23,41 +23,45 @@ class Range:
     high: int
     widest: int
     storage: str  # C type of the stored result; for Conv2d and Linear the accumulator, before the shift
+    product: int = 0  # largest product that may pass 32 bits
 
 
 def analyse(program: "Program") -> list[Range]:
     """Range of every op, from frames of 0..255 on, over the program's T steps.
 
-    An accumulator's partial sums lie between the sum of its negative and the sum of its positive weights,
-    each times the largest input (inputs are never negative), whatever the order of summation.
+    An accumulator's partial sums lie between the sum of the products that can be negative and the sum of those that
+    can be positive, each at its extreme, whatever the order of summation.
 
     Raises:
         ProgramError: a value can leave 32 bits (16 for counts); names the op, the bound and what to do.
     """
     channels = program.input_shape[0]
-    bounds = Bounds(np.zeros(channels, np.int64), np.full(channels, 255, np.int64), 255, "uint8_t")
-    shape: tuple[int, ...] = program.input_shape
+    full = np.full(channels, 255, np.int64)
+    bounds = {-1: Bounds(full * 0, full, 255, "uint8_t")}
+    shapes = {-1: program.input_shape} | dict(enumerate(program.shapes()))
     found = []
-    for index, (op, after) in enumerate(zip(program.ops, program.shapes(), strict=True)):
+    for index, op in enumerate(program.ops):
+        incoming = [bounds[source] for source in op.inputs]
         try:
-            bounds = op.bounds(bounds, shape, program.T)
+            reached = op.bounds(*incoming, shape=shapes[op.inputs[0]], steps=program.T)
         except ProgramError as error:
             raise ProgramError(f"{program.label(index)}: {error}") from None
-        if bounds.widest > INT32_MAX:
+        if reached.widest > INT32_MAX:
             raise ProgramError(
-                f"{program.label(index)} can reach {bounds.widest}, beyond 32 bits; "
+                f"{program.label(index)} can reach {reached.widest}, beyond 32 bits; "
                 "lower its shift, its weight bits or the counts that go in"
             )
         found.append(
             Range(
                 program.label(index),
-                int(bounds.low.min()),
-                int(bounds.high.max()),
-                bounds.widest,
-                bounds.storage,
+                int(reached.low.min()),
+                int(reached.high.max()),
+                reached.widest,
+                reached.storage,
+                reached.product,
             )
         )
-        shape = after
+        bounds[index] = reached
     return found
 
 
@@ -80,8 +84,8 @@ def require_float32_exact(program: "Program") -> None:
 
 
 def _beyond_float32(program: "Program") -> str | None:
-    for op, found in zip(program.ops, analyse(program), strict=True):
-        widest = max(-found.low, found.high) if op.produces == "logits" else found.widest
+    for kind, found in zip(program.kinds(), analyse(program), strict=True):
+        widest = max(-found.low, found.high) if kind == "logits" else max(found.widest, found.product)
         if widest >= FLOAT32_EXACT:
             return (
                 f"{found.layer} can reach {widest}, but float32 is exact only below 2^24 = {FLOAT32_EXACT}; "

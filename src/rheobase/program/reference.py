@@ -1,5 +1,6 @@
 """The specification: a program run with NumPy integers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import DataError
-from rheobase.program.ir import Program
-from rheobase.program.ops import Neuron
+from rheobase.program.ir import FRAME, Program
+from rheobase.program.ops import Neuron, Op
 
 CHUNK = 1 << 22  # window values of the widest layer that are computed at a time
 
@@ -32,7 +33,7 @@ def run(program: Program, frames: NDArray[np.uint8], *, spikes: bool = True) -> 
     Shape: `frames` uint8 `[T, N, C, H, W]`, any T.
     Raises:
         DataError: frames of another type or shape.
-        ProgramError: the program's ops do not chain.
+        ProgramError: the program's ops do not fit each other.
     """
     frames = check_frames(program, frames)
     if frames.shape[1] == 0:
@@ -73,15 +74,34 @@ def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[np.uint8]:
     return frames
 
 
-def _run(program: Program, frames: NDArray[np.uint8], keep: bool) -> Trace:
+def walk(
+    program: Program, frames: NDArray[np.uint8]
+) -> Iterator[tuple[Op, tuple[NDArray[Any], ...], NDArray[Any]]]:
+    """Each op of a program in turn, with its inputs and its result on `frames`; values are dropped after their last reader.
+
+    Shape: `frames` uint8 `[T, N, C, H, W]`; inputs and results `[T, N, *shape]`.
+    Raises:
+        ProgramError: the ops do not fit each other.
+    """
     program.shapes()
-    layers = []
-    x: NDArray[Any] = frames
-    for op in program.ops:
-        x = op.run(x)
+    readers = program.readers()
+    values: dict[int, NDArray[Any]] = {FRAME: frames}
+    for index, op in enumerate(program.ops):
+        inputs = tuple(values[source] for source in op.inputs)
+        values[index] = op.run(*inputs)
+        yield op, inputs, values[index]
+        for source in op.inputs:
+            if source != FRAME and readers[source][-1] == index:
+                values.pop(source, None)
+
+
+def _run(program: Program, frames: NDArray[np.uint8], keep: bool) -> Trace:
+    layers: list[NDArray[Any]] = []
+    result: NDArray[Any] = frames
+    for op, _, result in walk(program, frames):
         if keep and isinstance(op, Neuron):
-            layers.append(x)
-    return Trace(layers, x)
+            layers.append(result)
+    return Trace(layers, result)
 
 
 def _per_sample(program: Program, steps: int) -> int:

@@ -1,8 +1,9 @@
-"""One program, one `.safetensors` file: packed weights and integer vectors, the chain as JSON in the header.
+"""One program, one `.safetensors` file: packed weights and integer vectors, the graph as JSON in the header.
 
 The header's metadata has one key, `rheobase`, whose value is JSON: `{"format": "rheobase-program", "version":
-1, "name", "input_shape", "T", "logit_scale", "metadata", "ops": [...]}`. An op is `{"op": "Conv2d", "name":
-..., <its integers>}`; optional fields that are None are left out. Weights are `{"shape", "bits", "step",
+2, "name", "input_shape", "T", "logit_scale", "metadata", "ops": [...]}`. An op is `{"op": "Conv2d", "name":
+..., "inputs": [...], <its integers>}`; `inputs` are places of earlier ops, -1 the frame. Files of version 1 have
+none: each op reads the one before. Optional fields that are None are left out. Weights are `{"shape", "bits", "step",
 "offset"}`; their codes lie in the tensor `<index>.weight` as `Weight.packed` gives them. int32 vectors lie in
 `<index>.<field>`.
 """
@@ -27,6 +28,7 @@ from rheobase.program.ops.base import OPTIONAL, whole
 from rheobase.program.weight import BITS, Weight, packed_bytes, row_bytes, rows_first, unpack
 
 FORMAT = "rheobase-program"
+READABLE = (1, VERSION)
 Tensors = dict[str, NDArray[Any]]
 
 
@@ -88,6 +90,8 @@ def encode(program: Program) -> tuple[dict[str, Any], Tensors]:
                     "step": int(value.step),
                     "offset": int(value.offset),
                 }
+            elif isinstance(value, tuple):
+                entry[field.name] = [int(each) for each in value]
             elif isinstance(value, np.ndarray) and value.ndim:
                 tensors[f"{index}.{field.name}"] = np.ascontiguousarray(value)
                 entry[field.name] = "int32"
@@ -116,12 +120,19 @@ def decode(description: Any, tensors: Tensors) -> Program:
     top = _mapping(description, "the description")
     if top.get("format") != FORMAT:
         raise ProgramError(f"format {top.get('format')!r} is not {FORMAT!r}")
-    if top.get("version") != VERSION or isinstance(top.get("version"), bool):
-        raise ProgramError(f"program version {top.get('version')!r}; this rheobase reads version {VERSION}")
+    if top.get("version") not in READABLE or isinstance(top.get("version"), bool):
+        raise ProgramError(
+            f"program version {top.get('version')!r}; this rheobase reads versions {READABLE[0]} to {VERSION}"
+        )
     if not isinstance(top.get("ops"), list):
         raise ProgramError("ops must be a list")
+    entries = [_mapping(entry, f"op {index}") for index, entry in enumerate(top["ops"])]
+    if top["version"] == 1:
+        if any("inputs" in entry for entry in entries):
+            raise ProgramError("ops of version 1 read the op before and have no inputs")
+        entries = [{**entry, "inputs": [index - 1]} for index, entry in enumerate(entries)]
     left = dict(tensors)
-    ops = [_op(index, _mapping(entry, f"op {index}"), left) for index, entry in enumerate(top["ops"])]
+    ops = [_op(index, entry, left) for index, entry in enumerate(entries)]
     if left:
         raise ProgramError(f"tensors that no op uses: {', '.join(sorted(left)[:5])}")
     shape, scale = top.get("input_shape"), top.get("logit_scale")
@@ -157,7 +168,9 @@ def _op(index: int, entry: Mapping[str, Any], tensors: Tensors) -> Op:
         value = entry[name]
         tensor = tensors.pop(f"{index}.{name}", None)
         where = f"op {index} {entry['op']} {name}"
-        if name == "weight":
+        if name == "inputs":
+            values[name] = _inputs(where, value)
+        elif name == "weight":
             values[name] = _weight(where, _mapping(value, where), tensor)
         elif value == "int32" and name not in ("name", "kind"):
             if tensor is None or tensor.dtype != np.int32 or tensor.ndim != 1:
@@ -177,6 +190,12 @@ def _op(index: int, entry: Mapping[str, Any], tensors: Tensors) -> Op:
         return kind(**values)
     except ProgramError as error:
         raise ProgramError(f"op {index}: {error}") from None
+
+
+def _inputs(where: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or any(type(each) is not int for each in value):
+        raise ProgramError(f"{where} must be a list of places of ops, got {value!r}")
+    return tuple(value)
 
 
 def _weight(where: str, entry: Mapping[str, Any], tensor: NDArray[Any] | None) -> Weight:

@@ -165,7 +165,7 @@ def hardened_trace(model: Hardened, frames: NDArray[np.uint8]) -> Trace:
     Shape:
         frames uint8 `[T, N, C, H, W]`
     """
-    layers = [f"chain.{i}" for i, module in enumerate(model.chain) if isinstance(module, LatticeNeuron)]
+    layers = [f"ops.{i}" for i, module in enumerate(model.ops) if isinstance(module, LatticeNeuron)]
     with capture(model, layers) as captured:
         logits = model(torch.from_numpy(frames).float())
     spikes = [spikes.numpy().astype(np.uint8) for spikes in captured.spikes(steps=len(frames)).values()]

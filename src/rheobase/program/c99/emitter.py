@@ -1,14 +1,17 @@
 """What the ops write their C into: kernels, constants, state and the step's statements."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from math import prod
 from string import Template
 from typing import Any
 
 from numpy.typing import NDArray
 
-from rheobase.program.ops.base import Shape
+from rheobase.program.c99.arena import Block, plan
+from rheobase.program.ops.base import Op, Shape
 
 BYTES = {"uint8_t": 1, "uint16_t": 2, "int16_t": 2, "int32_t": 4}
 TAGS = {"uint8_t": "u8", "uint16_t": "u16", "int16_t": "i16", "int32_t": "i32"}
@@ -23,9 +26,14 @@ class Value:
     ctype: str
     shape: Shape
     frame_order: bool = False  # [C][H][W] as the caller gave it; otherwise [H][W][C]
-    map_shape: Shape = ()  # before a Flatten, which moves nothing
+    map_shape: Shape = ()  # before a Flatten that moved nothing; Linear alone reads such a value
     shift: int = 0  # the value is the stored integer << shift
-    buffer: int | None = None  # the scratch buffer it occupies
+    block: Block | None = None  # the part of the scratch memory that it occupies; None: the frame
+
+    @property
+    def pitch(self) -> tuple[int, int]:
+        """Distance between places of a map, in the order of its rows, and between channels."""
+        return (1, prod(self.shape[1:])) if self.frame_order else (self.shape[0], 1)
 
     def strides(self) -> tuple[int, int, int]:
         """Distance between channels, rows and columns of a map."""
@@ -35,11 +43,15 @@ class Value:
 
 @dataclass
 class Emitter:
-    """Collects one program's C. An op's `emit` reads `value` and leaves its result there."""
+    """Collects one program's C. An op's `emit` reads `inputs`, writes statements and `give`s its result."""
 
-    value: Value
+    inputs: Sequence[Value] = ()
+    readers: Sequence[Op] = ()  # of the op's result
+    last: int = 0  # place of the last of them in the program
+    result: Value | None = None
     shape: Shape = ()  # of the op's output
     storage: str = ""  # C type of the op's result, from the interval analysis
+    product: int = 0  # the largest product in it that may pass 32 bits
     index: int = 0
     label: str = ""
     kernels: dict[str, str] = field(default_factory=dict)
@@ -48,10 +60,14 @@ class Emitter:
     state: list[str] = field(default_factory=list)
     cleared: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
-    buffers: list[dict[str, int]] = field(default_factory=list)  # largest number of elements, by C type
-    sums: dict[str, int] = field(default_factory=dict)
+    pointers: list[tuple[str, str, Block]] = field(default_factory=list)  # name, C type, where it points
     membrane_bytes: int = 0
     neuron_layers: int = 0
+
+    @property
+    def value(self) -> Value:
+        """The op's first input, for ops that have one."""
+        return self.inputs[0]
 
     def kernel(self, template: str, name: str, **parameters: Any) -> str:
         """Add a kernel once and return its name."""
@@ -59,11 +75,11 @@ class Emitter:
             self.kernels[name] = fill(f"kernels/{template}.h", name=name, **parameters)
         return name
 
-    def row_kernel(self, sums: str, bits: int) -> tuple[str, dict[str, Any]]:
-        """The kernel that adds one packed weight row, and the parameters that its callers share."""
+    def row_kernel(self, sums: str, bits: int, part: str = "row") -> tuple[str, dict[str, Any]]:
+        """The kernel that adds one packed weight row, or a part of one, and the parameters that its callers share."""
         parameters = {"sum": sums, "bits": bits, "planes": 8 // bits, "mask": (1 << bits) - 1}
-        name = self.kernel("add_row", f"add_row_{TAGS[sums]}_w{bits}", **parameters)
-        return name, parameters | {"add_row": name}
+        name = self.kernel(f"add_{part}", f"add_{part}_{TAGS[sums]}_w{bits}", **parameters)
+        return name, parameters | {f"add_{part}": name}
 
     def constant(self, what: str, array: NDArray[Any]) -> str:
         """Add a constant array and return its name."""
@@ -90,22 +106,32 @@ class Emitter:
         self.cleared.append(f"    memset(state->{name}, 0, sizeof state->{name});")
         self.membrane_bytes += size * BYTES[ctype]
 
-    def accumulate(self, size: int) -> str:
-        """Room for `size` sums of type `storage`, which the kernel clears; return its expression."""
-        self.sums[self.storage] = max(size, self.sums.get(self.storage, 0))
-        return f"state->sums.{TAGS[self.storage]}"
+    def room(self, over: Sequence[Value] = ()) -> str:
+        """Scratch room for the op's result, `shape` of type `storage`; return its expression.
 
-    def events(self, size: int) -> tuple[str, int]:
-        """Room for `size` values of type `storage`, in a buffer that the current value does not occupy."""
-        buffer = next((i for i in range(len(self.buffers)) if i != self.value.buffer), len(self.buffers))
-        if buffer == len(self.buffers):
-            self.buffers.append({})
-        self.buffers[buffer][self.storage] = max(size, self.buffers[buffer].get(self.storage, 0))
-        return f"state->events{buffer}.{TAGS[self.storage]}", buffer
+        The room of a value in `over` is used again where nobody reads it later and its elements are as wide.
+        """
+        name, width = f"x{self.index}", BYTES[self.storage]
+        block = Block(prod(self.shape) * width, self.index)
+        for value in over:
+            if value.block is not None and value.block.last == self.index and BYTES[value.ctype] == width:
+                block = value.block
+        self.pointers.append((name, self.storage, block))
+        return name
 
-    def give(self, expression: str, *, shift: int = 0, buffer: int | None = None) -> None:
-        """Leave an op's channel-last result of type `storage` and shape `shape` for the next op."""
-        self.value = Value(expression, self.storage, self.shape, shift=shift, buffer=buffer)
+    def give(self, expression: str, *, shift: int = 0) -> None:
+        """Leave an op's channel-last result of type `storage` and shape `shape` for its readers.
+
+        Where an integer of 31 bits has been shifted by more than 30, it is 0.
+        """
+        block = self.pointers[-1][2]
+        self.alias(Value(expression, self.storage, self.shape, shift=min(shift, 30), block=block))
+
+    def alias(self, value: Value) -> None:
+        """Leave a value that lies where another one does."""
+        if value.block is not None:
+            value.block.last = max(value.block.last, self.last)
+        self.result = value
 
     def trace(self, spikes: str, size: int) -> None:
         """Show a neuron layer's spikes to whoever traces."""
@@ -128,23 +154,19 @@ class Emitter:
         self.steps.append(f"    {statement}")
 
     def scratch_bytes(self) -> int:
-        """Bytes of the buffers that are dead between steps."""
-        return sum(_union_bytes(union) for union in [self.sums, *self.buffers])
+        """Bytes of the memory that is dead between steps."""
+        return plan([block for _, _, block in self.pointers])
 
-    def scratch(self) -> list[str]:
-        """The buffers as members of the state; each is as large as the largest value it ever holds."""
-        unions = [("sums", self.sums), *((f"events{i}", union) for i, union in enumerate(self.buffers))]
-        members = [
-            " ".join(f"{ctype} {TAGS[ctype]}[{size}];" for ctype, size in union.items())
-            for _, union in unions
+    def scratch(self) -> tuple[str, list[str]]:
+        """The scratch memory as a member of the state, and the pointers into it that a step starts with."""
+        total = self.scratch_bytes()
+        types = sorted({ctype for _, ctype, _ in self.pointers}, key=lambda ctype: (BYTES[ctype], ctype))
+        members = " ".join(f"{ctype} {TAGS[ctype]}[{-(-total // BYTES[ctype])}];" for ctype in types)
+        pointers = [
+            f"    {ctype} *const {name} = state->scratch.{TAGS[ctype]} + {block.offset // BYTES[ctype]};"
+            for name, ctype, block in self.pointers
         ]
-        return [
-            f"    union {{ {inside} }} {name};" for inside, (name, _) in zip(members, unions, strict=True)
-        ]
-
-
-def _union_bytes(union: dict[str, int]) -> int:
-    return max(BYTES[ctype] * size for ctype, size in union.items())
+        return f"    union {{ {members} }} scratch; /* dead between steps */", pointers
 
 
 def _rows(values: list[int], length: int) -> list[list[int]]:

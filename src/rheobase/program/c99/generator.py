@@ -12,7 +12,7 @@ from rheobase.errors import DataError
 from rheobase.files import atomic_write
 from rheobase.program import ranges, reference
 from rheobase.program.c99.emitter import Emitter, Value, byte_rows, fill
-from rheobase.program.ir import Program
+from rheobase.program.ir import FRAME, Program
 from rheobase.program.ops.base import INT32_MAX
 
 FNV_START, FNV_PRIME, WORD = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
@@ -45,13 +45,22 @@ def generate(program: Program) -> Source:
     """
     program.validate()
     prefix = c_name(program.name)
-    emitter = Emitter(Value("frame", "uint8_t", program.input_shape, frame_order=True))
-    analysis = ranges.analyse(program)
+    emitter = Emitter()
+    values = {FRAME: Value("frame", "uint8_t", program.input_shape, frame_order=True)}
+    analysis, readers = ranges.analyse(program), program.readers()
     for index, (op, shape, found) in enumerate(zip(program.ops, program.shapes(), analysis, strict=True)):
         emitter.index, emitter.shape, emitter.storage = index, shape, found.storage
-        emitter.label = program.label(index)
+        emitter.product, emitter.label = found.product, program.label(index)
+        emitter.inputs = [values[i] for i in op.inputs]
+        emitter.readers, emitter.last = (
+            [program.ops[i] for i in readers[index]],
+            max(readers[index], default=index),
+        )
         emitter.steps.append(f"    /* {emitter.label}: {' x '.join(map(str, shape))} */")
         op.emit(emitter)
+        if emitter.result is not None:  # a Readout leaves none
+            values[index] = emitter.result
+    scratch, pointers = emitter.scratch()
     channels, height, width = program.input_shape
     step = max(-analysis[-1].low, analysis[-1].high, 1)
     common = {
@@ -72,16 +81,14 @@ def generate(program: Program) -> Source:
         neuron_layers=emitter.neuron_layers,
         membrane_bytes=emitter.membrane_bytes,
         scratch_bytes=emitter.scratch_bytes(),
-        state="\n".join(
-            [*emitter.state, "    /* scratch: dead between steps */", *emitter.scratch()],
-        ),
+        state="\n".join([*emitter.state, scratch]),
     )
     model_c = fill(
         "templates/model.c",
         **common,
         constants="\n\n".join(emitter.constants),
         reset="\n".join(emitter.cleared),
-        step="\n".join(emitter.steps),
+        step="\n".join([*pointers, *emitter.steps]),
         version=program.version,
         digest=program.digest(),
     )

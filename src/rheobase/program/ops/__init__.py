@@ -1,27 +1,34 @@
 """The ops of a program, one file each."""
 
+from rheobase.program.ops.add import Add
 from rheobase.program.ops.base import Bounds, Op, Work
 from rheobase.program.ops.conv2d import Conv2d
 from rheobase.program.ops.flatten import Flatten
 from rheobase.program.ops.linear import Linear
 from rheobase.program.ops.neuron import Neuron
+from rheobase.program.ops.or_pool import OrPool
 from rheobase.program.ops.readout import Readout
+from rheobase.program.ops.rescale import Rescale
 from rheobase.program.ops.rounded_neuron import RoundedNeuron
 from rheobase.program.ops.sum_pool import SumPool
 
 OPS: dict[str, type[Op]] = {
-    op.__name__: op for op in (Conv2d, Linear, SumPool, Flatten, Neuron, RoundedNeuron, Readout)
+    op.__name__: op
+    for op in (Conv2d, Linear, SumPool, OrPool, Flatten, Add, Rescale, Neuron, RoundedNeuron, Readout)
 }
 
 __all__ = [
     "OPS",
+    "Add",
     "Bounds",
     "Conv2d",
     "Flatten",
     "Linear",
     "Neuron",
     "Op",
+    "OrPool",
     "Readout",
+    "Rescale",
     "RoundedNeuron",
     "SumPool",
     "Work",

@@ -1,6 +1,7 @@
 """What every op of a program has: shapes, a NumPy reference and a range rule."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
 
 Shape = tuple[int, ...]
-Kind = Literal["events", "current", "logits"]  # spikes and counts >= 0; signed sums; the end of the chain
+Kind = Literal["events", "current", "logits"]  # spikes and counts >= 0; signed sums; the end of the program
 INT32_MAX = (1 << 31) - 1
 OPTIONAL = {"optional": True}  # metadata of a field that files leave out where it is None
 
@@ -22,6 +23,8 @@ OPTIONAL = {"optional": True}  # metadata of a field that files leave out where 
 class Bounds:
     """Smallest and largest value that an op can give, channel by channel, and what that takes to compute.
 
+    Events are stored in unsigned types, currents in signed ones.
+
     Shape: `low`, `high` are int64 `[C]`, the first axis of the op's output.
     """
 
@@ -29,6 +32,17 @@ class Bounds:
     high: NDArray[np.int64]
     widest: int  # largest magnitude of any integer met while computing the op
     storage: str  # C type that holds the result (for weights: the accumulator, before `shift`)
+    product: int = 0  # largest magnitude of a product that may pass 32 bits
+
+    @property
+    def counts(self) -> bool:
+        """Whether these are events, which are never negative, and not a current."""
+        return self.storage.startswith("u")
+
+    @property
+    def magnitude(self) -> int:
+        """Largest magnitude of the result."""
+        return max(int(np.abs(self.low).max()), int(np.abs(self.high).max()))
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ class Work:
     accumulates: int = 0  # additions of a weight (or of a 1) for an input of 1
     multiply_accumulates: int = 0  # additions of a weight times an input above 1
     neuron_updates: int = 0
-    multiplications: int = 0  # of a sum by its channel's gain, where neurons keep rounded membranes
+    multiplications: int = 0  # of a sum by its channel's gain
 
     @property
     def synaptic_operations(self) -> int:
@@ -49,27 +63,51 @@ class Work:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Op(ABC):
-    """One operation of a program. `name` is a label for messages and reports, usually the module's path."""
+    """One operation of a program. `name` is a label for messages and reports, usually the module's path.
+
+    `inputs` are the ops whose results it reads, by their place in the program, earlier than its own; -1 is the
+    frame. Empty stands for the op before, and is filled in by the program. Methods take one array, shape or
+    range for each input.
+    """
 
     name: str = ""
-    consumes: ClassVar[Kind]
-    produces: ClassVar[Kind]
+    inputs: tuple[int, ...] = ()
+    kinds: ClassVar[Mapping[Kind, Kind]]  # what it gives, by what it takes; all inputs are of one kind
+    arity: ClassVar[int] = 1
 
-    @abstractmethod
-    def output_shape(self, shape: Shape) -> Shape:
-        """Shape of one step's output for one step's input `shape`, both without time and batch.
+    def output_kind(self, *kinds: Kind) -> Kind:
+        """Kind of the output for inputs of these kinds.
 
         Raises:
-            ProgramError: the op cannot take this shape.
+            ProgramError: another number of inputs, or a kind that the op cannot take.
+        """
+        if len(kinds) != self.arity:
+            raise ProgramError(
+                f"{type(self).__name__} reads {self.arity} values, its inputs are {len(kinds)}"
+            )
+        if len(set(kinds)) > 1 or kinds[0] not in self.kinds:
+            given, taken = " and ".join(kinds), " or ".join(self.kinds)
+            raise ProgramError(
+                f"{type(self).__name__} takes {taken}, but what it reads gives {given} (Conv2d, Linear and Rescale "
+                "turn events into current, Neuron turns current into events)"
+            )
+        return self.kinds[kinds[0]]
+
+    @abstractmethod
+    def output_shape(self, *shapes: Any, **_: Any) -> Shape:
+        """Shape of one step's output for one step's inputs of `shapes`, all without time and batch.
+
+        Raises:
+            ProgramError: the op cannot take these shapes.
         """
 
     @abstractmethod
-    def run(self, x: NDArray[Any]) -> NDArray[Any]:
+    def run(self, *inputs: Any, **_: Any) -> NDArray[Any]:
         """The reference: integers `[T, N, *shape]` to integers `[T, N, *output_shape]`."""
 
     @abstractmethod
-    def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
-        """Range of the output for input within `incoming`, over `steps` steps.
+    def bounds(self, *incoming: Any, **sizes: Any) -> Bounds:
+        """Range of the output for inputs within the `incoming` bounds, of `shape` (the first one's), over `steps` steps.
 
         Raises:
             ProgramError: a value does not fit the widest type a program has.
@@ -77,15 +115,15 @@ class Op(ABC):
 
     @abstractmethod
     def emit(self, emitter: "Emitter") -> None:
-        """Write the op's C: read `emitter.value`, leave the result there."""
+        """Write the op's C: read `emitter.inputs`, `give` the result."""
 
     @abstractmethod
-    def work(self, x: NDArray[Any]) -> Work:
-        """What the op does on input `[T, N, *shape]`, event by event."""
+    def work(self, *inputs: Any, **_: Any) -> Work:
+        """What the op does on inputs `[T, N, *shape]`, event by event."""
 
     @abstractmethod
-    def macs(self, shape: Shape) -> int:
-        """Multiplications of a dense network's same layer in one pass over `shape`, padding included."""
+    def macs(self, *shapes: Any, **_: Any) -> int:
+        """Multiplications of a dense network's same layer in one pass over `shapes`, padding included."""
 
 
 def whole(value: object, what: str, low: int, high: int) -> int:
@@ -130,3 +168,8 @@ def accumulator(low: NDArray[np.int64], high: NDArray[np.int64]) -> str:
 def counter(high: NDArray[np.int64]) -> str:
     """C type of a count that reaches `high`."""
     return "uint8_t" if int(high.max()) <= 255 else "uint16_t"
+
+
+def storage_like(incoming: Bounds, low: NDArray[np.int64], high: NDArray[np.int64]) -> str:
+    """C type of a value within `low..high` of the kind of `incoming`."""
+    return counter(high) if incoming.counts else accumulator(low, high)

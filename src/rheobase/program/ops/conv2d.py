@@ -1,5 +1,6 @@
-"""Convolution of spikes or counts with integer weights."""
+"""Convolution with integer weights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Conv2d(Op):
-    """Two-dimensional cross-correlation, as torch's, of non-negative integers.
+    """Two-dimensional cross-correlation, as torch's, of spikes, counts or a current.
 
-    y[o, i, j] = 2^shift * sum over c, u, v of w[o, c, u, v] * x[c, s*i + u - p, s*j + v - p]
+    y[o, i, j] = 2^shift * sum over c, u, v of w[o, c, u, v] * x[first + c, s*i + u - p, s*j + v - p]
 
-    with stride s and padding p; outside its map x is 0.
+    with stride s and padding p; outside its map x is 0. With `groups` G, outputs and inputs are cut into G equal
+    parts, and output o reads its own: first = floor(o / (Cout / G)) * (Cin / G). G = Cin is a depthwise convolution.
 
-    Shape: `[Cin, H, W]` to `[Cout, (H + 2*padding - kh) // stride + 1, (W + 2*padding - kw) // stride + 1]`.
+    Shape: `[Cin, H, W]` to `[Cout, (H + 2*padding - kh) // stride + 1, (W + 2*padding - kw) // stride + 1]`;
+    weights `[Cout, Cin / G, kh, kw]`.
     Raises:
         ProgramError: a field or the input's shape cannot be used.
     """
@@ -35,8 +38,7 @@ class Conv2d(Op):
     shift: int = 0
     groups: int = 1
 
-    consumes: ClassVar[Kind] = "events"
-    produces: ClassVar[Kind] = "current"
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "current", "current": "current"}
 
     def __post_init__(self) -> None:
         if len(self.weight.shape) != 4:
@@ -44,12 +46,16 @@ class Conv2d(Op):
         whole(self.stride, "Conv2d stride", 1, 255)
         whole(self.padding, "Conv2d padding", 0, 255)
         whole(self.shift, "Conv2d shift", 0, 15)
-        if self.groups != 1:
-            raise ProgramError(f"Conv2d with groups={self.groups} is not in program version 1; use groups=1")
+        whole(self.groups, "Conv2d groups", 1, 65535)
+        if self.weight.shape[0] % self.groups:
+            raise ProgramError(
+                f"Conv2d has {self.weight.shape[0]} outputs, which groups={self.groups} does not divide"
+            )
 
     def output_shape(self, shape: Shape) -> Shape:
         """See the class."""
-        out, channels, kh, kw = self.weight.shape
+        out, part, kh, kw = self.weight.shape
+        channels = part * self.groups
         if len(shape) != 3 or shape[0] != channels:
             raise ProgramError(f"Conv2d has weights for [{channels}, H, W], but its input is {list(shape)}")
         height, width = (
@@ -62,42 +68,36 @@ class Conv2d(Op):
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """See the class; exact: the matrix product runs in a float that holds every partial sum."""
         values = self.weight.values()
-        largest = int(np.abs(values).sum(axis=(1, 2, 3)).max()) * int(x.max(initial=0))
-        return convolve(x, values, self.stride, self.padding, exact_float(largest)) * (1 << self.shift)
+        largest = int(np.abs(values).sum(axis=(1, 2, 3)).max()) * int(np.abs(x).max(initial=0))
+        sums = convolve(x, values, self.stride, self.padding, exact_float(largest), self.groups)
+        return sums * (1 << self.shift)
 
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
-        """Positive weights on the largest input, negative ones on none; exact at the borders as well."""
+        """Every weight on the end of its input's range that drives the sum furthest; exact at the borders as well."""
         values = self.weight.values()
-        full = np.broadcast_to(incoming.high[:, None, None], shape)[None, None]
-        reach = [
-            convolve(full, part, self.stride, self.padding, np.float64)[0, 0]
-            for part in (np.minimum(values, 0), np.maximum(values, 0))
-        ]
-        return weighted_bounds(
-            reach[0].min(axis=(1, 2)), reach[1].max(axis=(1, 2)), self.weight, self.shift, incoming
-        )
+        positive, negative = np.maximum(values, 0), np.minimum(values, 0)
+
+        def reach(on_high: NDArray[np.int64], on_low: NDArray[np.int64]) -> NDArray[np.int64]:
+            ends = (np.maximum(incoming.high, 0), on_high), (np.minimum(incoming.low, 0), on_low)
+            full = [(np.broadcast_to(end[:, None, None], shape)[None, None], part) for end, part in ends]
+            sums = [
+                convolve(x, part, self.stride, self.padding, np.float64, self.groups)[0, 0]
+                for x, part in full
+            ]
+            return sums[0] + sums[1]
+
+        low, high = reach(negative, positive).min(axis=(1, 2)), reach(positive, negative).max(axis=(1, 2))
+        return weighted_bounds(low, high, self.weight, self.shift, incoming)
 
     def work(self, x: NDArray[Any]) -> Work:
         """Each event reaches the outputs whose window holds it; windows outside the map do not count."""
-        rows, columns = (self.reach(x.shape[axis], axis - 1) for axis in (3, 4))
-        ones, many = (int(rows @ part.sum(axis=(0, 1, 2)) @ columns) for part in (x == 1, x > 1))
-        outs = self.weight.shape[0]
+        sizes = zip(x.shape[3:], self.weight.shape[2:], strict=True)
+        rows, columns = (windows_of(size, kernel, self.stride, self.padding) for size, kernel in sizes)
+        ones, many = (
+            int(rows @ part.sum(axis=(0, 1, 2)) @ columns) for part in (x == 1, (x != 0) & (x != 1))
+        )
+        outs = self.weight.shape[0] // self.groups
         return Work(int(np.count_nonzero(x)), ones * outs, many * outs)
-
-    def reach(self, size: int, axis: int) -> NDArray[np.int64]:
-        """Number of outputs along one axis that each input position touches.
-
-        Output o holds input y when `0 <= y + padding - stride*o < k`, so `o` runs from
-        `ceil((y + padding - k + 1) / stride)` to `(y + padding) // stride`, both cut at the map.
-
-        Shape: int64 `[size]`.
-        """
-        kernel = self.weight.shape[axis]
-        outs = (size + 2 * self.padding - kernel) // self.stride + 1
-        at = np.arange(size) + self.padding
-        first = np.maximum(-((kernel - 1 - at) // self.stride), 0)
-        last = np.minimum(at // self.stride, outs - 1)
-        return np.maximum(last - first + 1, 0)
 
     def macs(self, shape: Shape) -> int:
         """One for each output and weight of its window."""
@@ -107,37 +107,60 @@ class Conv2d(Op):
         """Scatter: every event adds packed weight rows to the accumulator."""
         x = emitter.value
         out, height, width = emitter.shape
-        row, parameters = emitter.row_kernel(emitter.storage, self.weight.bits)
+        part = "part" if self.groups > 1 else "row"
+        row, parameters = emitter.row_kernel(emitter.storage, self.weight.bits, part)
         emitter.kernel("conv2d_shape", "conv2d_shape")
-        name = row.replace("add_row", f"conv2d_{emitter.tag(x.ctype)}")
-        kernel = emitter.kernel("conv2d", name, **parameters, **{"in": x.ctype})
+        name = row.replace(
+            f"add_{part}", f"{'grouped_' if self.groups > 1 else ''}conv2d_{emitter.tag(x.ctype)}"
+        )
+        template = "grouped_conv2d" if self.groups > 1 else "conv2d"
+        kernel = emitter.kernel(template, name, **parameters, **{"in": x.ctype})
         weights = emitter.constant("weights", self.weight.packed())
         kh, kw = self.weight.shape[2:]
         sizes = [*x.shape, *x.strides(), out, height, width, kh, kw, self.stride, self.padding]
         numbers = ", ".join(map(str, [*sizes, self.weight.step, self.weight.offset]))
         emitter.constants.append(f"static const conv2d_shape shape{emitter.index} = {{{numbers}}};")
-        sums = emitter.accumulate(out * height * width)
-        emitter.line(f"{kernel}({x.expression}, {sums}, {weights}, &shape{emitter.index});")
-        emitter.give(sums, shift=self.shift)
+        sums = emitter.room()
+        groups = f", {self.groups}" if self.groups > 1 else ""
+        emitter.line(f"{kernel}({x.expression}, {sums}, {weights}, &shape{emitter.index}{groups});")
+        emitter.give(sums, shift=self.shift + x.shift)
 
 
 def convolve(
-    x: NDArray[Any], values: NDArray[np.int64], stride: int, padding: int, kind: type[Any]
+    x: NDArray[Any], values: NDArray[np.int64], stride: int, padding: int, kind: type[Any], groups: int = 1
 ) -> NDArray[np.int64]:
-    """Convolution by one matrix product over windows, computed in `kind`.
+    """Convolution by one matrix product over windows for each group, computed in `kind`.
 
     Shape: `[T, N, Cin, H, W]` to int64 `[T, N, Cout, H', W']`.
     """
-    out, channels, kh, kw = values.shape
+    out, part, kh, kw = values.shape
     flat = x.reshape(-1, *x.shape[2:]).astype(kind)
     flat = np.pad(flat, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     windows = sliding_window_view(flat, (kh, kw), axis=(2, 3))[
         :, :, ::stride, ::stride
     ]  # [B, Cin, H', W', kh, kw]
-    columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(-1, channels * kh * kw)
-    product = columns @ values.reshape(out, -1).astype(kind).T  # [B*H'*W', Cout]
-    result = product.reshape(len(flat), *windows.shape[2:4], out).transpose(0, 3, 1, 2)
-    return result.astype(np.int64).reshape(*x.shape[:2], *result.shape[1:])
+    grouped = windows.reshape(len(flat), groups, part, *windows.shape[2:])  # [B, G, Cin/G, H', W', kh, kw]
+    columns = grouped.transpose(1, 0, 3, 4, 2, 5, 6).reshape(groups, -1, part * kh * kw)
+    rows = values.reshape(groups, out // groups, -1).astype(kind)
+    product = columns @ rows.transpose(0, 2, 1)  # [G, B*H'*W', Cout/G]
+    result = product.reshape(groups, len(flat), *windows.shape[2:4], out // groups)
+    maps = result.transpose(1, 0, 4, 2, 3).astype(np.int64)  # [B, G, Cout/G, H', W']
+    return maps.reshape(*x.shape[:2], out, *maps.shape[3:])
+
+
+def windows_of(size: int, kernel: int, stride: int, padding: int) -> NDArray[np.int64]:
+    """Number of windows along one axis that hold each input position.
+
+    Window o holds input y when `0 <= y + padding - stride*o < kernel`, so `o` runs from
+    `ceil((y + padding - kernel + 1) / stride)` to `(y + padding) // stride`, both cut at the map.
+
+    Shape: int64 `[size]`.
+    """
+    outs = (size + 2 * padding - kernel) // stride + 1
+    at = np.arange(size) + padding
+    first = np.maximum(-((kernel - 1 - at) // stride), 0)
+    last = np.minimum(at // stride, outs - 1)
+    return np.maximum(last - first + 1, 0)
 
 
 def weighted_bounds(
@@ -145,11 +168,11 @@ def weighted_bounds(
 ) -> Bounds:
     """Bounds of `sum(w * x) << shift` from the bounds of the sum.
 
-    Partial sums stay within `low..high` in any order, because the inputs are not negative. `widest` covers as
-    well the two products that decode one weight, `step * x * code` and `offset * x`.
+    `low..high` holds 0 and every partial sum, in whatever order. `widest` covers as well the two products that
+    decode one weight, `step * x * code` and `offset * x`.
     """
     top = (1 << weight.bits) - 1
-    decode = (abs(weight.step) * top + abs(weight.offset)) * int(incoming.high.max())
+    decode = (abs(weight.step) * top + abs(weight.offset)) * incoming.magnitude
     scale = 1 << shift
     widest = max(int(-low.min()) * scale, int(high.max()) * scale, decode)
     return Bounds(low * scale, high * scale, widest, accumulator(low, high))

@@ -1,5 +1,6 @@
 """Feature maps to one vector."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
 from rheobase.program.ops.base import Bounds, Kind, Op, Shape, Work
+from rheobase.program.ops.linear import Linear
 
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
@@ -23,8 +25,7 @@ class Flatten(Op):
         ProgramError: the input is not `[C, H, W]`.
     """
 
-    consumes: ClassVar[Kind] = "events"
-    produces: ClassVar[Kind] = "events"
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
 
     def output_shape(self, shape: Shape) -> Shape:
         """See the class."""
@@ -50,5 +51,16 @@ class Flatten(Op):
         return 0
 
     def emit(self, emitter: "Emitter") -> None:
-        """Moves nothing: the Linear that follows has its rows in the order of the map."""
-        emitter.value = replace(emitter.value, shape=emitter.shape, map_shape=emitter.value.shape)
+        """Moves nothing where the order is the same, or only Linear reads it, whose rows then follow the map."""
+        x = emitter.value
+        channels, height, width = x.shape
+        same = x.frame_order or channels == 1 or height * width == 1
+        if same or all(isinstance(op, Linear) for op in emitter.readers):
+            emitter.alias(
+                replace(x, shape=emitter.shape, map_shape=() if same else x.shape, frame_order=False)
+            )
+            return
+        kernel = emitter.kernel("flatten", f"flatten_{emitter.tag(x.ctype)}", value=x.ctype)
+        output = emitter.room()
+        emitter.line(f"{kernel}({x.expression}, {output}, {height * width}, {channels});")
+        emitter.give(output, shift=x.shift)

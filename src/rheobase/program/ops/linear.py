@@ -1,5 +1,6 @@
-"""Fully connected layer on spikes or counts with integer weights."""
+"""Fully connected layer with integer weights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Linear(Op):
-    """Matrix product with non-negative integers.
+    """Matrix product with spikes, counts or a current.
 
     y[k] = 2^shift * sum over f of w[k, f] * x[f]
 
@@ -30,8 +31,7 @@ class Linear(Op):
     weight: Weight
     shift: int = 0
 
-    consumes: ClassVar[Kind] = "events"
-    produces: ClassVar[Kind] = "current"
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "current", "current": "current"}
 
     def __post_init__(self) -> None:
         if len(self.weight.shape) != 2:
@@ -49,19 +49,23 @@ class Linear(Op):
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """See the class; exact: the matrix product runs in a float that holds every partial sum."""
         values = self.weight.values()
-        kind = exact_float(int(np.abs(values).sum(axis=1).max()) * int(x.max(initial=0)))
+        kind = exact_float(int(np.abs(values).sum(axis=1).max()) * int(np.abs(x).max(initial=0)))
         return (x.astype(kind) @ values.astype(kind).T).astype(np.int64) * (1 << self.shift)
 
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
-        """Positive weights on the largest input, negative ones on none."""
+        """Every weight on the end of its input's range that drives the sum furthest."""
         values = self.weight.values()
-        low, high = np.minimum(values, 0) @ incoming.high, np.maximum(values, 0) @ incoming.high
+        positive, negative = np.maximum(values, 0), np.minimum(values, 0)
+        least, most = np.minimum(incoming.low, 0), np.maximum(incoming.high, 0)
+        low, high = negative @ most + positive @ least, positive @ most + negative @ least
         return weighted_bounds(low, high, self.weight, self.shift, incoming)
 
     def work(self, x: NDArray[Any]) -> Work:
         """Each event reaches every output."""
         outs = self.weight.shape[0]
-        return Work(int(np.count_nonzero(x)), int((x == 1).sum()) * outs, int((x > 1).sum()) * outs)
+        return Work(
+            int(np.count_nonzero(x)), int((x == 1).sum()) * outs, int(((x != 0) & (x != 1)).sum()) * outs
+        )
 
     def macs(self, shape: Shape) -> int:
         """One for each weight."""
@@ -74,14 +78,14 @@ class Linear(Op):
         name = row.replace("add_row", f"linear_{emitter.tag(x.ctype)}")
         kernel = emitter.kernel("linear", name, **parameters, **{"in": x.ctype})
         packed = self.weight.packed()
-        if x.map_shape and not x.frame_order:
+        if x.map_shape:
             packed = rows_channel_last(packed, x.map_shape)
         weights = emitter.constant("weights", packed)
         classes, features = self.weight.shape
-        sums = emitter.accumulate(classes)
+        sums = emitter.room()
         numbers = f"{features}, {classes}, {self.weight.step}, {self.weight.offset}"
         emitter.line(f"{kernel}({x.expression}, {sums}, {weights}, {numbers});")
-        emitter.give(sums, shift=self.shift)
+        emitter.give(sums, shift=self.shift + x.shift)
 
 
 def rows_channel_last(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:

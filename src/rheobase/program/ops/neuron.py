@@ -1,5 +1,6 @@
 """Spiking neurons whose membranes are integers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -41,8 +42,7 @@ class Neuron(Op):
     bits: int = 16
     leak_multiplier: int | None = field(default=None, kw_only=True, metadata=OPTIONAL)
 
-    consumes: ClassVar[Kind] = "current"
-    produces: ClassVar[Kind] = "events"
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"current": "events"}
     widths: ClassVar[tuple[int, ...]] = (16, 32)
     by_channel: ClassVar[tuple[str, ...]] = ("threshold", "bias")
 
@@ -179,11 +179,11 @@ class Neuron(Op):
         threshold, bias = emitter.constant("threshold", self.threshold), emitter.constant("bias", self.bias)
         numbers = [threshold, bias, str(1 << x.shift), str(self.saturation), *arguments]
         membranes = emitter.membranes(membrane, size)
-        spikes, buffer = emitter.events(size)
+        spikes = emitter.room()
         places = f"{size // self.channels}, {self.channels}"
         emitter.line(f"{kernel}({membranes}, {x.expression}, {spikes}, {places}, {', '.join(numbers)});")
         emitter.trace(spikes, size)
-        emitter.give(spikes, buffer=buffer)
+        emitter.give(spikes)
 
     def leak_and_reset(self, emitter: "Emitter") -> tuple[str, dict[str, str], list[str]]:
         """Suffix of the kernel's name, its parameters and its last arguments, by leak and reset."""

@@ -1,5 +1,6 @@
 """The end of a program: class scores summed over time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,8 +29,7 @@ class Readout(Op):
     bias: NDArray[np.int32]
     kind: str = "sum"
 
-    consumes: ClassVar[Kind] = "current"
-    produces: ClassVar[Kind] = "logits"
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"current": "logits"}
 
     def __post_init__(self) -> None:
         if self.kind != "sum":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rheobase.errors import ProgramError
 from rheobase.program.ops.base import INT32_MAX, Bounds, Shape, Work, int32_vector, whole
 from rheobase.program.ops.neuron import Neuron
+from rheobase.program.ops.rescale import rescaled, rescaled_bounds
 
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
@@ -106,15 +107,7 @@ class RoundedNeuron(Neuron):
 
         Shape: `[..., *shape]` to the same, where the axis of the channels follows two others.
         """
-        return self._rescaled(x, (-1, *[1] * (x.ndim - 3)))
-
-    def _rescaled(self, sums: NDArray[Any], column: tuple[int, ...]) -> NDArray[np.int64]:
-        product = sums.astype(np.int64) * self.gain.astype(np.int64).reshape(column) + self._half
-        return product >> self.gain_shift  # NumPy's shift of a negative integer floors
-
-    @property
-    def _half(self) -> int:
-        return (1 << self.gain_shift) >> 1
+        return rescaled(x, self.gain, self.gain_shift, (-1, *[1] * (x.ndim - 3)))
 
     def kept(self, v: NDArray[np.int64]) -> NDArray[np.int64]:
         """The level of each membrane."""
@@ -122,19 +115,12 @@ class RoundedNeuron(Neuron):
 
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
         """Sum times gain, and the sum before saturation, must fit 32 bits."""
-        magnitude = np.maximum(np.abs(incoming.low), np.abs(incoming.high))
-        product = int((magnitude * np.abs(self.gain.astype(np.int64))).max()) + self._half
+        product, low, high = rescaled_bounds(incoming, self.gain, self.gain_shift)
         if product > INT32_MAX:
             raise ProgramError(
                 f"a sum times its gain can reach {product}, beyond 32 bits; lower gain and gain_shift"
             )
-        ends = [self._rescaled(end, (-1,)) for end in (incoming.low, incoming.high)]
-        driven = replace(
-            incoming,
-            low=np.minimum(*ends),
-            high=np.maximum(*ends),
-            widest=max(product, incoming.widest),
-        )
+        driven = replace(incoming, low=low, high=high, widest=max(product, incoming.widest))
         return super().bounds(driven, shape, steps)
 
     def work(self, x: NDArray[Any]) -> Work:
@@ -160,9 +146,9 @@ class RoundedNeuron(Neuron):
         tables = [emitter.constant("levels", self.table), emitter.constant("edges", self.edges)]
         numbers = [len(self.edges), (1 << self.bits) - self.rest, self.gain_shift, 1 << x.shift]
         codes = emitter.membranes("uint8_t", self.membrane_bytes(emitter.shape))
-        spikes, buffer = emitter.events(size)
+        spikes = emitter.room()
         every = [codes, x.expression, spikes, size // self.channels, self.channels]
         every += [*vectors, *tables, *numbers, self.saturation, *arguments]
         emitter.line(f"{kernel}({', '.join(map(str, every))});")
         emitter.trace(spikes, size)
-        emitter.give(spikes, buffer=buffer)
+        emitter.give(spikes)

@@ -1,5 +1,6 @@
 """Sum over windows: average pooling whose division is left to the next layer's scale."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import Bounds, Kind, Op, Shape, Work, counter, whole
+from rheobase.program.ops.base import Bounds, Kind, Op, Shape, Work, storage_like, whole
 
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
@@ -19,7 +20,8 @@ class SumPool(Op):
 
     y[c, i, j] = sum over u, v < kernel of x[c, kernel*i + u, kernel*j + v]
 
-    Rows and columns that do not fill a window are left out, as torch's average pooling leaves them out.
+    Spikes and counts give counts, a current gives a current. Rows and columns that do not fill a window are left
+    out, as torch's average pooling leaves them out.
 
     Shape: `[C, H, W]` to `[C, H // kernel, W // kernel]`, or `[C, 1, 1]`.
     Raises:
@@ -28,8 +30,7 @@ class SumPool(Op):
 
     kernel: int | None
 
-    consumes: ClassVar[Kind] = "events"
-    produces: ClassVar[Kind] = "events"
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
 
     def __post_init__(self) -> None:
         if self.kernel is not None:
@@ -56,14 +57,18 @@ class SumPool(Op):
         return cut.reshape(*x.shape[:2], channels, rows, high, columns, wide).sum(axis=(4, 6), dtype=np.int64)
 
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
-        """Every input of a window at its largest."""
+        """Every input of a window at its end of the range."""
         high, wide = self.window(shape)
-        most = incoming.high * (high * wide)
-        if int(most.max()) > 65535:
+        least, most = (
+            np.minimum(incoming.low, 0) * (high * wide),
+            np.maximum(incoming.high, 0) * (high * wide),
+        )
+        if incoming.counts and int(most.max()) > 65535:
             raise ProgramError(
                 f"a {high}x{wide} window can count to {int(most.max())}, beyond 16 bits; use a smaller one"
             )
-        return Bounds(incoming.low * 0, most, int(most.max()), counter(most))
+        widest = max(int(-least.min()), int(most.max()))
+        return Bounds(least, most, widest, storage_like(incoming, least, most))
 
     def work(self, x: NDArray[Any]) -> Work:
         """Each event inside a window is one addition, whatever its count."""
@@ -77,12 +82,11 @@ class SumPool(Op):
         return 0
 
     def emit(self, emitter: "Emitter") -> None:
-        """Dense sums into the other buffer."""
+        """Dense sums."""
         x = emitter.value
         name = f"sum_pool_{emitter.tag(x.ctype)}_{emitter.tag(emitter.storage)}"
         kernel = emitter.kernel("sum_pool", name, **{"in": x.ctype, "out": emitter.storage})
-        channels, height, width = emitter.shape
-        output, buffer = emitter.events(channels * height * width)
-        numbers = ", ".join(map(str, [*x.strides(), channels, height, width, *self.window(x.shape)]))
+        output = emitter.room()
+        numbers = ", ".join(map(str, [*x.strides(), *emitter.shape, *self.window(x.shape)]))
         emitter.line(f"{kernel}({x.expression}, {output}, {numbers});")
-        emitter.give(output, buffer=buffer)
+        emitter.give(output, shift=x.shift)
