@@ -55,7 +55,7 @@ def test_train_says_and_keeps(trained):
     assert found["run"] == str(folder)
     assert found["samples"] == {"train": 120, "validation": 200, "test": 400}
     assert found["test"]["accuracy"] == found["test_accuracy"] == found["test"]["accuracy_at"][-1]
-    assert f"test accuracy {100 * found['test_accuracy']:.1f}% on 400 recordings" in done.err
+    assert f"test accuracy {100 * found['test_accuracy']:.1f}% on 400 test samples" in done.err
     assert "epoch 2/2" in done.err
     assert {"recipe.yaml", "metrics.csv", "checkpoint.json", "result.json"} <= {
         p.name for p in folder.iterdir()

@@ -128,7 +128,7 @@ def _layers(program: Program, tables: Sequence[Table]) -> list[dict[str, Any]]:
                 }
             )
         elif isinstance(op, Neuron):
-            layers[-1]["state_bytes"] = op.membrane_bytes(shape)
+            layers[-1]["state_bytes"] += op.membrane_bytes(shape)
     return layers
 
 
