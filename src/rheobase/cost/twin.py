@@ -1,0 +1,71 @@
+"""The dense network of a program's topology: the same layers with weights and activations of 8 or 4 bits, one pass, no time.
+
+It is counted as favourably as it can be run: multiplications only inside the map (no padding), each weight and each
+activation read once, zero activations not skipped. Instead of a neuron, an output has 1 addition of the bias, 1
+multiplication to the next layer's scale and 1 comparison (ReLU). The frame has 8 bits.
+"""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from rheobase.cost.operations import FRAME_BITS, Row, Table, sources
+from rheobase.cost.rules import map_bytes, rule
+from rheobase.program import ranges
+from rheobase.program.ir import Program
+from rheobase.program.ops import Neuron
+from rheobase.program.ops.base import Shape
+from rheobase.program.weight import packed_bytes
+
+WIDTHS = (8, 4)
+
+
+def twin(program: Program, bits: int) -> Table:
+    """What one inference of the dense network costs, in the rows of the program's ops.
+
+    Raises:
+        ProgramError: an op whose cost is not known.
+    """
+    shapes: list[Shape] = [program.input_shape, *program.shapes()]
+    analysis = ranges.analyse(program)
+    widths, rows = [FRAME_BITS], []
+    for index, (op, given) in enumerate(zip(program.ops, sources(program), strict=True)):
+        shape, label = shapes[index + 1], program.label(index)
+        does = rule(op, shape, analysis[index].storage, widths[given[0]], label)
+        ones: list[Any] = [np.ones((1, 1, *shapes[i]), np.int64) for i in given]
+        dense = op.work(*ones)
+        weight = getattr(op, "weight", None)
+        neuron = isinstance(op, Neuron)
+        size = 0 if weight is None else packed_bytes(weight.shape, bits)
+        read = sum(map_bytes(shapes[i], widths[i]) for i in given) if does.reads else 0
+        map_size = map_bytes(shape, bits) if does.writes else 0
+        activations = prod(shape) if neuron else 0
+        rows.append(
+            Row(
+                layer=label,
+                op=type(op).__name__,
+                hidden=False,
+                neurons=activations,
+                events=float(dense.events),
+                spikes=0.0,
+                synaptic_operations=float(dense.synaptic_operations),
+                accumulates=0.0 if weight is not None else float(dense.synaptic_operations),
+                multiply_accumulates=0.0 if weight is None else float(dense.synaptic_operations),
+                neuron_updates=float(activations),
+                additions=float(2 * activations) if neuron else float(dense.neuron_updates),
+                multiplications=float(activations),
+                bytes_weights=size,
+                bytes_weights_by_event=float(size),
+                bytes_weights_by_step=float(size),
+                bytes_membranes=0,
+                bytes_membranes_read=0.0,
+                bytes_membranes_written=0.0 if neuron else float(does.kept),
+                bytes_map=map_size,
+                bytes_spikes_read=float(read),
+                bytes_spikes_written=float(map_size),
+                macs=op.macs(*(shapes[i] for i in given)),
+            )
+        )
+        widths.append(bits if does.writes else does.out_bits)
+    return Table(samples=1, steps=1, rows=rows)
