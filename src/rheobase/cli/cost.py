@@ -52,7 +52,8 @@ def cost_command(
     tables = count_steps(program, opened.dataset().test.frames, chosen_steps(steps, program.T))
     full = tables[-1]
     comparisons = [compare_with_twins(program, table, prices, weights=weights) for table in tables]
-    print_layers(full, prices, weights)
+    names = [op.name or program.label(index) for index, op in enumerate(program.ops)]
+    print_layers(full, names, prices, weights)
     print_comparison(comparisons, prices)
     write_json(
         json,
@@ -100,26 +101,26 @@ def chosen_steps(text: str | None, T: int) -> list[int]:
     return found
 
 
-def print_layers(table: "Table", model: "EnergyModel", weights: "WeightReads") -> None:
+def print_layers(table: "Table", names: Sequence[str], model: "EnergyModel", weights: "WeightReads") -> None:
     """Work, then bytes and energy, of one inference, layer by layer."""
     from rheobase.cost import energies, energy, places
     from rheobase.cost.energy import weight_reads
 
-    rows = [*table.rows, table.total()]
+    rows = list(zip([*names, "total"], [*table.rows, table.total()], strict=True))
     spent = [*energies(table, model, weights=weights), energy(table, model, weights=weights)]
     print_table(
         f"One inference of {table.steps} steps, mean of {table.samples} test recordings",
         ["layer", "synaptic ops", "accumulates", "MACs", "updates", "multiplies"],
         [
             [
-                row.layer,
+                name,
                 quantity(row.synaptic_operations),
                 quantity(row.accumulates),
                 quantity(row.multiply_accumulates),
                 quantity(row.neuron_updates),
                 quantity(row.multiplications),
             ]
-            for row in rows
+            for name, row in rows
         ],
     )
     print_table(
@@ -127,14 +128,14 @@ def print_layers(table: "Table", model: "EnergyModel", weights: "WeightReads") -
         ["layer", "weights", "membranes", "spikes", "compute nJ", "memory nJ"],
         [
             [
-                row.layer,
+                name,
                 size(weight_reads(row, weights)),
                 size(row.bytes_membranes_read + row.bytes_membranes_written),
                 size(row.bytes_spikes_read + row.bytes_spikes_written),
                 nanojoules(each.compute),
                 nanojoules(each.memory) if model.memory else NA,
             ]
-            for row, each in zip(rows, spent, strict=True)
+            for (name, row), each in zip(rows, spent, strict=True)
         ],
     )
     if model.memory:
@@ -173,7 +174,7 @@ def print_comparison(comparisons: "Sequence[Comparison]", model: "EnergyModel") 
                     ]
                 )
         print_table(
-            f"Beside the dense network of the same layers in one pass, energy {title}",
+            f"Energy beside the same layers dense, {title}",
             ["program", "firing rate", "nJ", "dense", "nJ", "gain", "break-even T", "break-even rate"],
             rows,
         )
