@@ -58,7 +58,7 @@ def compare_with_twins(
     once = _once(table, model, weights)
     twins = []
     for bits in WIDTHS:
-        other = energy(twin(program, bits), model, weights="once", bits=bits)
+        other = energy(twin(program, bits), model, weights="once")
         twins.append(
             Against(
                 bits,
@@ -90,7 +90,8 @@ def _by_spikes(table: Table, model: EnergyModel, weights: WeightReads) -> Energy
     flash, _ = places(table, model)
     driven = [row for row in table.rows if row.hidden]
     compute = sum(
-        row.accumulates * model.accumulate + row.multiply_accumulates * model.multiply_accumulate[8]
+        row.accumulates * model.accumulate
+        + row.multiply_accumulates * model.multiply_accumulate[row.factor_bits]
         for row in driven
     )
     reads = sum(row.bytes_weights_by_event for row in driven) if weights == "event" else 0.0

@@ -70,9 +70,11 @@ FREE = Level("none", float("inf"), 0.0)
 MODELS: dict[str, EnergyModel] = {
     model.name: model
     for model in (
-        EnergyModel("horowitz45", 0.1, {8: 0.2 + 0.1, 4: 0.05 + 0.1}, 0.1, 3.1, (*SRAM, DRAM)),
-        EnergyModel("horowitz45_int8", 0.03, {8: 0.2 + 0.03, 4: 0.05 + 0.03}, 0.1, 3.1, (*SRAM, DRAM)),
-        EnergyModel("convention", 0.9, {8: 4.6, 4: 4.6}, 0.0, 0.0),
+        EnergyModel("horowitz45", 0.1, {4: 0.05 + 0.1, 8: 0.2 + 0.1, 32: 3.1 + 0.1}, 0.1, 3.1, (*SRAM, DRAM)),
+        EnergyModel(
+            "horowitz45_int8", 0.03, {4: 0.05 + 0.03, 8: 0.2 + 0.03, 32: 3.1 + 0.1}, 0.1, 3.1, (*SRAM, DRAM)
+        ),
+        EnergyModel("convention", 0.9, {4: 4.6, 8: 4.6, 32: 4.6}, 0.0, 0.0),
     )
 }
 
@@ -117,20 +119,15 @@ def places(table: Table, model: EnergyModel) -> tuple[Level, Level]:
     return model.level(table.total().bytes_weights), model.level(state_bytes(table))
 
 
-def energies(
-    table: Table, model: EnergyModel, *, weights: WeightReads = "event", bits: int = 8
-) -> list[Energy]:
-    """Energy of each row, one inference; weights and state lie at their `places`.
-
-    `bits` are those of the factors of a multiply-accumulate; counts of the inputs have 8.
-    """
+def energies(table: Table, model: EnergyModel, *, weights: WeightReads = "event") -> list[Energy]:
+    """Energy of each row, one inference; weights and state lie at their `places`."""
     flash, ram = (place.per_byte for place in places(table, model))
-    return [_energy(row, model, flash, ram, weights, bits) for row in table.rows]
+    return [_energy(row, model, flash, ram, weights) for row in table.rows]
 
 
-def energy(table: Table, model: EnergyModel, *, weights: WeightReads = "event", bits: int = 8) -> Energy:
+def energy(table: Table, model: EnergyModel, *, weights: WeightReads = "event") -> Energy:
     """Energy of one inference; see `energies`."""
-    return sum(energies(table, model, weights=weights, bits=bits), Energy(0.0, 0.0))
+    return sum(energies(table, model, weights=weights), Energy(0.0, 0.0))
 
 
 def weight_reads(row: Row, weights: WeightReads) -> float:
@@ -142,9 +139,7 @@ def weight_reads(row: Row, weights: WeightReads) -> float:
     }[weights]
 
 
-def _energy(
-    row: Row, model: EnergyModel, flash: float, ram: float, weights: WeightReads, bits: int
-) -> Energy:
+def _energy(row: Row, model: EnergyModel, flash: float, ram: float, weights: WeightReads) -> Energy:
     moved = (
         row.bytes_membranes_read
         + row.bytes_membranes_written
@@ -153,7 +148,7 @@ def _energy(
     )
     return Energy(
         compute=row.accumulates * model.accumulate
-        + row.multiply_accumulates * model.multiply_accumulate[bits]
+        + row.multiply_accumulates * model.multiply_accumulate[row.factor_bits]
         + row.additions * model.addition
         + row.multiplications * model.multiplication,
         memory=weight_reads(row, weights) * flash + moved * ram,

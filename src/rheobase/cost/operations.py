@@ -2,8 +2,9 @@
 
 Assumptions, the same for every op. Spikes are packed, one bit each; counts have the 8 or 16 bits that their range needs;
 frames are bytes. A map is written once by the op that makes it and read once by each op that takes it, whole, events or not. A
-membrane is read and written once a step. Sums stay in accumulators from the weights to the neurons. Weights are read in
-one of three ways: a packed row of all output channels for each event and output place it touches; every weight once a step;
+membrane is read and written once a step. A current is not stored where the next op alone takes it, value by value (weights to
+neurons); else it has 16 or 32 bits. Weights are read in
+one of three ways: a packed row of the output channels for each event and output place it touches; every weight once a step;
 every weight once for all T steps. Thresholds, biases and scales are not counted.
 """
 
@@ -14,16 +15,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rheobase.cost.rules import Rule, event_bytes, map_bytes, rule
+from rheobase.cost.rules import FRAME_BITS, Rule, event_bytes, map_bytes, rules
 from rheobase.errors import DataError
-from rheobase.program import ranges
-from rheobase.program.ir import Program
-from rheobase.program.ops import Neuron
+from rheobase.program.ir import FRAME, Program
+from rheobase.program.ops import Neuron, Readout
 from rheobase.program.ops.base import Shape
 from rheobase.program.reference import Trace, check_frames, slices
 
-FRAME_BITS = 8
-CONSTANTS = ("layer", "op", "hidden", "neurons", "bytes_weights", "bytes_membranes", "bytes_map", "macs")
+CONSTANTS = (
+    "layer",
+    "op",
+    "hidden",
+    "neurons",
+    "factor_bits",
+    "bytes_weights",
+    "bytes_membranes",
+    "bytes_map",
+    "macs",
+)
 
 
 @dataclass(frozen=True)
@@ -34,13 +43,15 @@ class Row:
     `synaptic_operations` = non-zero inputs x fan-out inside the map = `accumulates` (inputs of 1) +
     `multiply_accumulates` (larger counts). `additions` and `multiplications` are those of neurons and logits (`rules`).
     `macs` are the multiplications of one pass of a dense network with the same layer, padding included as is usual; T
-    passes would be T times as many. `hidden`: what comes in are spikes of this network, not the frames.
+    passes would be T times as many. `hidden`: what comes in are spikes of this network, not the frames. `factor_bits`: 8
+    where the factors of a multiply-accumulate fit 8 bits, else 32.
     """
 
     layer: str
     op: str
     hidden: bool
     neurons: int
+    factor_bits: int
     events: float
     spikes: float
     synaptic_operations: float
@@ -74,9 +85,9 @@ class Table:
         sums = {
             field.name: sum(getattr(row, field.name) for row in self.rows)
             for field in fields(Row)
-            if field.name not in ("layer", "op", "hidden")
+            if field.name not in ("layer", "op", "hidden", "factor_bits")
         }
-        return Row(layer="total", op="", hidden=False, **sums)
+        return Row(layer="total", op="", hidden=False, factor_bits=0, **sums)
 
     @property
     def rate(self) -> float:
@@ -149,41 +160,35 @@ def mean(tables: Sequence[Table]) -> Table:
     return Table(samples, tables[0].steps, rows)
 
 
-def sources(program: Program) -> list[tuple[int, ...]]:
-    """Of each op, what it takes: 0 is the frames, i the output of op i - 1."""
-    return [(index,) for index in range(len(program.ops))]
-
-
 def _walk(program: Program, frames: NDArray[np.uint8], trace: Trace | None, part: slice) -> Iterator[Step]:
     """Every op with what it takes and gives on the samples of `part`."""
-    values: list[NDArray[Any]] = [frames[:, part]]
-    shapes: list[Shape] = [program.input_shape, *program.shapes()]
-    bits, hidden = [FRAME_BITS], [False]
-    analysis = ranges.analyse(program)
+    known, readers = rules(program), program.readers()
+    values: dict[int, NDArray[Any]] = {FRAME: frames[:, part]}
+    shapes: dict[int, Shape] = {FRAME: program.input_shape, **dict(enumerate(program.shapes()))}
+    bits = {FRAME: FRAME_BITS, **{index: each.out_bits for index, each in enumerate(known)}}
+    hidden = {FRAME: False}
     layer = 0
-    for index, (op, given) in enumerate(zip(program.ops, sources(program), strict=True)):
-        taken, shape = [values[i] for i in given], shapes[index + 1]
-        found = rule(op, shape, analysis[index].storage, bits[given[0]], program.label(index))
+    for index, op in enumerate(program.ops):
+        taken = [values[i] for i in op.inputs]
         if isinstance(op, Neuron) and trace is not None:
-            value: NDArray[Any] = trace.spikes[layer][:, part]
-        elif trace is None or op.kinds.get("events") == "events":
-            value = op.run(*taken)
-        else:  # a current: only its shape matters to what follows
-            value = np.broadcast_to(np.int64(0), (*taken[0].shape[:2], *shape))
+            values[index] = trace.spikes[layer][:, part]
+        elif trace is None or not all(isinstance(program.ops[r], Neuron | Readout) for r in readers[index]):
+            values[index] = op.run(*taken)
+        else:  # only its shape matters to neurons, whose spikes are known
+            values[index] = np.broadcast_to(np.int64(0), (*taken[0].shape[:2], *shapes[index]))
         layer += isinstance(op, Neuron)
+        from_spikes = all(hidden[i] for i in op.inputs)
+        hidden[index] = isinstance(op, Neuron) or from_spikes
         yield Step(
             index,
             taken,
-            [shapes[i] for i in given],
-            [bits[i] for i in given],
-            all(hidden[i] for i in given),
-            shape,
-            value,
-            found,
+            [shapes[i] for i in op.inputs],
+            [bits[i] for i in op.inputs],
+            from_spikes,
+            shapes[index],
+            values[index],
+            known[index],
         )
-        values.append(value)
-        bits.append(found.out_bits)
-        hidden.append(isinstance(op, Neuron) or all(hidden[i] for i in given))
 
 
 def _row(program: Program, step: Step) -> Row:
@@ -202,6 +207,7 @@ def _row(program: Program, step: Step) -> Row:
         op=type(op).__name__,
         hidden=step.hidden,
         neurons=step.given[0, 0].size if neuron else 0,
+        factor_bits=factor_bits(step.taken_bits),
         events=work.events / samples,
         spikes=int(np.count_nonzero(step.given)) / samples if neuron else 0.0,
         synaptic_operations=work.synaptic_operations / samples,
@@ -221,6 +227,11 @@ def _row(program: Program, step: Step) -> Row:
         bytes_spikes_written=float(map_size * steps),
         macs=op.macs(*step.taken_shapes),
     )
+
+
+def factor_bits(bits: Sequence[int]) -> int:
+    """Bits of the factors of a multiply-accumulate on inputs of so many bits."""
+    return 8 if max(bits) <= 8 else 32
 
 
 def _check_trace(program: Program, trace: Trace, steps: int, samples: int) -> None:

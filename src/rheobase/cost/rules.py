@@ -6,12 +6,15 @@ from math import prod
 from typing import Any, cast
 
 from rheobase.errors import ProgramError
+from rheobase.program import ranges
+from rheobase.program.ir import FRAME, Program
 from rheobase.program.ops import Conv2d, Flatten, Linear, Neuron, Op, Readout, RoundedNeuron, SumPool
 from rheobase.program.ops.base import Shape
 from rheobase.program.weight import row_bytes
 
+FRAME_BITS = 8
 LOGIT = 4  # bytes of the running sum of a class
-BITS = {"uint8_t": 8, "uint16_t": 16}
+BITS = {"uint8_t": 8, "uint16_t": 16, "int16_t": 16, "int32_t": 32}
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class Rule:
 
     `additions` and `multiplications` are integer operations of 32 bits on membranes and logits, one update; a
     comparison is an addition. `kept` are the bytes that live from step to step, read and written once a step.
-    `reads` and `writes`: the input comes from memory, the output goes there (currents stay in the accumulators that
-    the neurons read); `out_bits` are the bits of one value of the output.
+    `reads` and `writes`: the inputs come from memory, the output goes there; `out_bits` are the bits of one value of the
+    output. `streams`: the op takes a current value by value, as it is made, so that it need not be stored before.
     """
 
     additions: int = 0
@@ -30,6 +33,26 @@ class Rule:
     out_bits: int = 0
     reads: bool = False
     writes: bool = False
+    streams: bool = False
+
+
+def rules(program: Program) -> list[Rule]:
+    """The rule of each op; a current that the next op alone takes, value by value, is not stored.
+
+    Raises:
+        ProgramError: an op has no rule, or the program is not valid.
+    """
+    shapes, kinds, readers = program.shapes(), program.kinds(), program.readers()
+    analysis = ranges.analyse(program)
+    found: list[Rule] = []
+    for index, op in enumerate(program.ops):
+        first = op.inputs[0]
+        in_bits = FRAME_BITS if first == FRAME else found[first].out_bits
+        found.append(rule(op, shapes[index], analysis[index].storage, in_bits, program.label(index)))
+    for index, each in enumerate(found):
+        if kinds[index] == "current" and readers[index] == [index + 1] and found[index + 1].streams:
+            found[index] = replace(each, out_bits=0, writes=False)
+    return found
 
 
 def rule(op: Op, shape: Shape, storage: str, in_bits: int, label: str) -> Rule:
@@ -45,8 +68,7 @@ def rule(op: Op, shape: Shape, storage: str, in_bits: int, label: str) -> Rule:
 
 
 def _weighted(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
-    """Sums are accumulated where the neurons read them: no memory is charged for them."""
-    return Rule(reads=True)
+    return Rule(out_bits=BITS[storage], reads=True, writes=True)
 
 
 def _sum_pool(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
@@ -54,7 +76,7 @@ def _sum_pool(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
 
 
 def _flatten(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
-    """Nothing moves."""
+    """Nothing moves: what is flattened lies where it lay."""
     return Rule(out_bits=in_bits)
 
 
@@ -70,7 +92,9 @@ def _neuron(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
         multiplications=int(neuron.leak_multiplier is not None),
         kept=neuron.membrane_bytes(shape),
         out_bits=1,
+        reads=True,
         writes=True,
+        streams=True,
     )
 
 
@@ -83,7 +107,7 @@ def _rounded_neuron(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
 
 def _readout(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
     """Sum and bias: 2 additions."""
-    return Rule(additions=2, kept=prod(shape) * LOGIT)
+    return Rule(additions=2, kept=prod(shape) * LOGIT, reads=True, streams=True)
 
 
 RULES: dict[type[Op], Callable[[Any, Shape, str, int], Rule]] = {
@@ -107,9 +131,9 @@ def map_bytes(shape: Shape, bits: int) -> int:
 
 
 def event_bytes(op: Op, synaptic_operations: int) -> int:
-    """Bytes of packed weight rows that events read: a row of all output channels for each output place they touch."""
+    """Bytes of packed weights that events read: one code for each output channel at each output place they touch."""
     weight = getattr(op, "weight", None)
     if weight is None:
         return 0
-    channels = weight.shape[0]
+    channels = weight.shape[0] // getattr(op, "groups", 1)
     return synaptic_operations // channels * row_bytes(channels, weight.bits)

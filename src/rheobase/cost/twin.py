@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from rheobase.cost.operations import FRAME_BITS, Row, Table, sources
-from rheobase.cost.rules import map_bytes, rule
-from rheobase.program import ranges
-from rheobase.program.ir import Program
+from rheobase.cost.operations import Row, Table
+from rheobase.cost.rules import FRAME_BITS, map_bytes, rules
+from rheobase.program.ir import FRAME, Program
 from rheobase.program.ops import Neuron
 from rheobase.program.ops.base import Shape
 from rheobase.program.weight import packed_bytes
@@ -27,45 +26,43 @@ def twin(program: Program, bits: int) -> Table:
     Raises:
         ProgramError: an op whose cost is not known.
     """
-    shapes: list[Shape] = [program.input_shape, *program.shapes()]
-    analysis = ranges.analyse(program)
-    widths, rows = [FRAME_BITS], []
-    for index, (op, given) in enumerate(zip(program.ops, sources(program), strict=True)):
-        shape, label = shapes[index + 1], program.label(index)
-        does = rule(op, shape, analysis[index].storage, widths[given[0]], label)
-        ones: list[Any] = [np.ones((1, 1, *shapes[i]), np.int64) for i in given]
+    shapes: dict[int, Shape] = {FRAME: program.input_shape, **dict(enumerate(program.shapes()))}
+    widths, rows = {FRAME: FRAME_BITS}, []
+    for index, (op, does) in enumerate(zip(program.ops, rules(program), strict=True)):
+        widths[index] = bits if does.out_bits else 0
+        ones: list[Any] = [np.ones((1, 1, *shapes[i]), np.int64) for i in op.inputs]
         dense = op.work(*ones)
         weight = getattr(op, "weight", None)
         neuron = isinstance(op, Neuron)
+        outputs = prod(shapes[index])
         size = 0 if weight is None else packed_bytes(weight.shape, bits)
-        read = sum(map_bytes(shapes[i], widths[i]) for i in given) if does.reads else 0
-        map_size = map_bytes(shape, bits) if does.writes else 0
-        activations = prod(shape) if neuron else 0
+        read = sum(map_bytes(shapes[i], widths[i]) for i in op.inputs) if does.reads else 0
+        written = map_bytes(shapes[index], widths[index]) if does.writes else 0
         rows.append(
             Row(
-                layer=label,
+                layer=program.label(index),
                 op=type(op).__name__,
                 hidden=False,
-                neurons=activations,
+                neurons=outputs if neuron else 0,
+                factor_bits=bits,
                 events=float(dense.events),
                 spikes=0.0,
                 synaptic_operations=float(dense.synaptic_operations),
                 accumulates=0.0 if weight is not None else float(dense.synaptic_operations),
                 multiply_accumulates=0.0 if weight is None else float(dense.synaptic_operations),
-                neuron_updates=float(activations),
-                additions=float(2 * activations) if neuron else float(dense.neuron_updates),
-                multiplications=float(activations),
+                neuron_updates=float(outputs if neuron else 0),
+                additions=float(2 * outputs if neuron else dense.neuron_updates),
+                multiplications=float(outputs if neuron else 0),
                 bytes_weights=size,
                 bytes_weights_by_event=float(size),
                 bytes_weights_by_step=float(size),
                 bytes_membranes=0,
                 bytes_membranes_read=0.0,
                 bytes_membranes_written=0.0 if neuron else float(does.kept),
-                bytes_map=map_size,
+                bytes_map=written,
                 bytes_spikes_read=float(read),
-                bytes_spikes_written=float(map_size),
-                macs=op.macs(*(shapes[i] for i in given)),
+                bytes_spikes_written=float(written),
+                macs=op.macs(*(shapes[i] for i in op.inputs)),
             )
         )
-        widths.append(bits if does.writes else does.out_bits)
     return Table(samples=1, steps=1, rows=rows)
