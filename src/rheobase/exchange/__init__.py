@@ -1,0 +1,16 @@
+"""Networks in the formats of other tools: NIR and ONNX. Their packages are optional and imported where they are used."""
+
+from rheobase.exchange.agreement import Agreement, agreement
+from rheobase.exchange.losses import ExchangeError, Loss
+from rheobase.exchange.nir import NirExport, export_nir, import_nir, to_nir
+
+__all__ = [
+    "Agreement",
+    "ExchangeError",
+    "Loss",
+    "NirExport",
+    "agreement",
+    "export_nir",
+    "import_nir",
+    "to_nir",
+]
