@@ -10,6 +10,7 @@ every weight once for all T steps. Thresholds, biases and scales are not counted
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Row:
     and `macs` are constants.
 
     `synaptic_operations` = non-zero inputs x fan-out inside the map = `accumulates` (inputs of 1) +
-    `multiply_accumulates` (larger counts). `additions` and `multiplications` are those of neurons and logits (`rules`).
+    `multiply_accumulates` (larger counts). `additions` and `multiplications` are those of neurons, logits and changes of unit.
     `macs` are the multiplications of one pass of a dense network with the same layer, padding included as is usual; T
     passes would be T times as many. `hidden`: what comes in are spikes of this network, not the frames. `factor_bits`: 8
     where the factors of a multiply-accumulate fit 8 bits, else 32.
@@ -199,7 +200,7 @@ def _row(program: Program, step: Step) -> Row:
     weight = getattr(op, "weight", None)
     neuron = isinstance(op, Neuron)
     weights = 0 if weight is None else weight.bytes
-    updates = work.neuron_updates / samples
+    values = prod(step.shape) * steps
     read = sum(map_bytes(shape, bits) for shape, bits in zip(step.taken_shapes, step.taken_bits, strict=True))
     map_size = map_bytes(step.shape, does.out_bits) if does.writes else 0
     return Row(
@@ -213,9 +214,9 @@ def _row(program: Program, step: Step) -> Row:
         synaptic_operations=work.synaptic_operations / samples,
         accumulates=work.accumulates / samples,
         multiply_accumulates=work.multiply_accumulates / samples,
-        neuron_updates=updates,
-        additions=updates * does.additions,
-        multiplications=updates * does.multiplications,
+        neuron_updates=work.neuron_updates / samples,
+        additions=float(values * does.additions),
+        multiplications=float(values * does.multiplications),
         bytes_weights=weights,
         bytes_weights_by_event=event_bytes(op, work.synaptic_operations) / samples,
         bytes_weights_by_step=float(weights * steps),

@@ -8,7 +8,19 @@ from typing import Any, cast
 from rheobase.errors import ProgramError
 from rheobase.program import ranges
 from rheobase.program.ir import FRAME, Program
-from rheobase.program.ops import Conv2d, Flatten, Linear, Neuron, Op, Readout, RoundedNeuron, SumPool
+from rheobase.program.ops import (
+    Add,
+    Conv2d,
+    Flatten,
+    Linear,
+    Neuron,
+    Op,
+    OrPool,
+    Readout,
+    Rescale,
+    RoundedNeuron,
+    SumPool,
+)
 from rheobase.program.ops.base import Shape
 from rheobase.program.weight import row_bytes
 
@@ -75,6 +87,20 @@ def _sum_pool(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
     return Rule(out_bits=BITS[storage], reads=True, writes=True)
 
 
+def _or_pool(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+    """As wide as what goes in: spikes stay spikes."""
+    return Rule(out_bits=in_bits, reads=True, writes=True)
+
+
+def _add(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+    return Rule(out_bits=BITS[storage], reads=True, writes=True, streams=True)
+
+
+def _rescale(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+    """Every value: rounding and bias, 2 additions; gain, 1 multiplication."""
+    return Rule(additions=2, multiplications=1, out_bits=BITS[storage], reads=True, writes=True, streams=True)
+
+
 def _flatten(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
     """Nothing moves: what is flattened lies where it lay."""
     return Rule(out_bits=in_bits)
@@ -114,6 +140,9 @@ RULES: dict[type[Op], Callable[[Any, Shape, str, int], Rule]] = {
     Conv2d: _weighted,
     Linear: _weighted,
     SumPool: _sum_pool,
+    OrPool: _or_pool,
+    Add: _add,
+    Rescale: _rescale,
     Flatten: _flatten,
     Neuron: _neuron,
     RoundedNeuron: _rounded_neuron,

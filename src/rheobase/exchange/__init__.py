@@ -3,6 +3,7 @@
 from rheobase.exchange.agreement import Agreement, agreement
 from rheobase.exchange.losses import ExchangeError, Loss
 from rheobase.exchange.nir import NirExport, export_nir, import_nir, to_nir
+from rheobase.exchange.onnx import export_onnx, run_onnx, to_onnx
 
 __all__ = [
     "Agreement",
@@ -11,6 +12,9 @@ __all__ = [
     "NirExport",
     "agreement",
     "export_nir",
+    "export_onnx",
     "import_nir",
+    "run_onnx",
     "to_nir",
+    "to_onnx",
 ]

@@ -94,8 +94,8 @@ def _divide_by_thresholds(sketch: Sketch) -> None:
     for index, node in enumerate(sketch.nodes):
         if not isinstance(node, Fire) or len(np.unique(node.threshold)) == 1:
             continue
-        for source in sketch.weighted_before(index):
-            sketch.nodes[source] = scaled(sketch.nodes[source], 1 / node.threshold)
+        (source,) = node.inputs  # weights of its own
+        sketch.nodes[source] = scaled(sketch.nodes[source], 1 / node.threshold)
         reset = None if node.v_reset is None else node.v_reset / node.threshold
         sketch.nodes[index] = replace(node, threshold=np.ones_like(node.threshold), v_reset=reset)
         if sketch.rounds and not _powers_of_two(node.threshold):
@@ -139,33 +139,28 @@ def _powers_of_two(values: np.ndarray) -> bool:
 
 
 def edges(sketch: Sketch) -> list[tuple[int, int]]:
-    """Pairs of node and reader; -1 is the frame. Sums have no node in NIR: whoever reads several values adds them.
+    """Pairs of node and reader; -1 is the frame, the number of nodes the output.
+
+    Sums have no node in NIR: whoever reads several values adds them.
 
     Raises:
         ExchangeError: a node reads one value twice.
     """
 
     def sources(index: int) -> list[int]:
-        node = sketch.nodes[index]
-        return [
-            each
-            for source in node.inputs
-            for each in (
-                sources(source) if source >= 0 and isinstance(sketch.nodes[source], Sum) else [source]
-            )
-        ]
+        if index < 0 or not isinstance(sketch.nodes[index], Sum):
+            return [index]
+        return [each for source in sketch.nodes[index].inputs for each in sources(source)]
 
-    found = [
-        (source, index)
-        for index, node in enumerate(sketch.nodes)
-        if not isinstance(node, Sum)
-        for source in sources(index)
-    ]
-    for pair in found:
-        if found.count(pair) > 1:
-            raise ExchangeError(
-                f"{sketch.nodes[pair[1]].name!r} adds a value to itself, which NIR cannot say"
-            )
+    output = len(sketch.nodes)
+    readers = [(i, node.inputs) for i, node in enumerate(sketch.nodes) if not isinstance(node, Sum)]
+    readers.append((output, (output - 1,)))
+    found = [(each, i) for i, inputs in readers for source in inputs for each in sources(source)]
+    if len(set(found)) < len(found):
+        pair = next(pair for pair in found if found.count(pair) > 1)
+        raise ExchangeError(
+            f"{names(sketch)[pair[0]] if pair[0] >= 0 else 'the frame'} is added to itself, which NIR cannot say"
+        )
     return found
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
 from rheobase.exchange.dialects import DT, FOREVER, Dialect, dialect_of, edges, names, spoken
@@ -145,9 +146,8 @@ def _graph(sketch: Sketch, called: list[str], dialect: Dialect, metadata: dict[s
             nodes[name] = WRITERS[type(node)](node, shapes[node.inputs[0]], dialect)
             nodes[name].metadata["layer"] = sketch.nodes[index].name
     nodes["output"] = nir.Output(output_type=np.array(sketch.nodes[-1].shape))
-    places = {-1: "input", **dict(enumerate(called))}
+    places = {-1: "input", **dict(enumerate([*called, "output"]))}
     wires = [(places[a], places[b]) for a, b in edges(sketch)]
-    wires.append((called[-1], "output"))
     return nir.NIRGraph(nodes=nodes, edges=wires, metadata=metadata)
 
 
@@ -158,11 +158,11 @@ def _write_weights(node: Node, shape: tuple[int, ...], dialect: Dialect) -> Any:
         return _nir().Affine(weight=weight, bias=bias)
     return _nir().Conv2d(
         input_shape=shape[1:],
-        weight=weight,
+        weight=without_groups(weight, layer.groups),
         stride=(layer.stride, layer.stride),
         padding=(layer.padding, layer.padding),
         dilation=(1, 1),
-        groups=layer.groups,
+        groups=1,
         bias=bias,
     )
 
@@ -206,6 +206,21 @@ WRITERS: dict[type[Node], Callable[[Node, tuple[int, ...], Dialect], Any]] = {
     Flat: _write_flatten,
     Fire: _write_neurons,
 }
+
+
+def without_groups(weight: NDArray[Any], groups: int) -> NDArray[Any]:
+    """The same convolution in one group, with zeros between: nir 1.0.8 and its readers take the second axis for all inputs.
+
+    Shape: `[Cout, Cin / groups, kh, kw]` to `[Cout, Cin, kh, kw]`.
+    """
+    if groups == 1:
+        return weight
+    out, part = len(weight) // groups, weight.shape[1]
+    dense = np.zeros((len(weight), part * groups, *weight.shape[2:]), weight.dtype)
+    for group in range(groups):
+        rows = slice(group * out, (group + 1) * out)
+        dense[rows, group * part : (group + 1) * part] = weight[rows]
+    return dense
 
 
 def just_below(threshold: Array) -> Array:

@@ -14,8 +14,20 @@ from numpy.typing import NDArray
 
 from rheobase.exchange.losses import ExchangeError, Loss
 from rheobase.program import ranges
-from rheobase.program.ir import Program
-from rheobase.program.ops import Conv2d, Flatten, Linear, Neuron, Op, Readout, RoundedNeuron, SumPool
+from rheobase.program.ir import FRAME, Program
+from rheobase.program.ops import (
+    Add,
+    Conv2d,
+    Flatten,
+    Linear,
+    Neuron,
+    Op,
+    OrPool,
+    Readout,
+    Rescale,
+    RoundedNeuron,
+    SumPool,
+)
 from rheobase.program.ops.base import Shape
 
 Array = NDArray[np.float64]
@@ -85,29 +97,58 @@ class Sketch:
     losses: list[Loss] = field(default_factory=list)
     rounds: bool = False
 
-    def readers(self, index: int) -> list[int]:
-        """Places of the nodes that read a node."""
-        return [i for i, node in enumerate(self.nodes) if index in node.inputs]
 
-    def weighted_before(self, index: int) -> list[int]:
-        """The weighted nodes whose sum a node reads and nobody else does.
+def own_weights(nodes: list[Node], source: int, shape: Shape, shared: bool) -> int:
+    """The weights that a node alone reads, so that they can take up its bias and factors: those at `source`, or new ones.
 
-        Raises:
-            ExchangeError: something else feeds the node, or somebody else reads it too.
-        """
-        found = []
-        for source in self.nodes[index].inputs:
-            node = self.nodes[source] if source >= 0 else None
-            if isinstance(node, Sum) and len(self.readers(source)) == 1:
-                found += self.weighted_before(source)
-            elif isinstance(node, Weighted) and len(self.readers(source)) == 1:
-                found.append(source)
-            else:
-                what = "the frame" if node is None else f"{node.name!r}"
-                raise ExchangeError(
-                    f"{self.nodes[index].name!r} reads {what}, where only weights of its own could take up a factor or bias"
-                )
-        return found
+    New ones are the identity, one weight a channel: where the source is a sum, a pool, spikes, or read by others too.
+    """
+    node = nodes[source] if source >= 0 else None
+    if isinstance(node, Weighted) and not shared:
+        return source
+    name = "frame" if node is None else node.name
+    ones = np.ones(shape[0])
+    nodes.append(by_channel(ones, 0 * ones, name=f"{name}.identity", inputs=(source,), shape=shape))
+    return len(nodes) - 1
+
+
+def by_channel(gain: Array, bias: Array, **common: Any) -> Weighted:
+    """`y[c] = gain[c] * x[c] + bias[c]` as a convolution of 1x1 by channel, or as a diagonal matrix."""
+    if len(common["shape"]) == 1:
+        return Weighted(weight=np.diag(gain), bias=bias, **common)
+    return Weighted(weight=gain.reshape(-1, 1, 1, 1), bias=bias, groups=len(gain), **common)
+
+
+def put_or_pool(
+    nodes: list[Node],
+    source: int,
+    channels: int,
+    shape: Shape,
+    name: str,
+    kernel: int,
+    stride: int,
+    padding: int,
+) -> None:
+    """The OR of windows of spikes: their sum, and neurons that forget and fire at any."""
+    ones = np.ones((channels, 1, kernel, kernel))
+    zeros = np.zeros(channels)
+    window: dict[str, Any] = {"stride": stride, "padding": padding, "groups": channels}
+    nodes.append(
+        Weighted(weight=ones, bias=zeros, name=f"{name}.sum", inputs=(source,), shape=shape, **window)
+    )
+    inputs = (len(nodes) - 1,)
+    nodes.append(
+        Fire(
+            keep=0.0,
+            threshold=zeros + 0.5,
+            v_reset=zeros,
+            strict=True,
+            counted=False,
+            name=name,
+            inputs=inputs,
+            shape=shape,
+        )
+    )
 
 
 def from_program(program: Program) -> Sketch:
@@ -118,44 +159,53 @@ def from_program(program: Program) -> Sketch:
         ProgramError: the program is not valid.
     """
     program.validate()
-    shapes = program.shapes()
+    shapes, readers = program.shapes(), program.readers()
+    analysis = ranges.analyse(program)
     nodes: list[Node] = []
     losses: list[Loss] = []
-    biases: dict[int, Array] = {}
-    places: dict[int, int] = {-1: -1}
+    places = {FRAME: -1}
     for index, op in enumerate(program.ops):
+        label, inputs = program.label(index), tuple(places[i] for i in op.inputs)
+        first = op.inputs[0]
+        shape = program.input_shape if first == FRAME else shapes[first]
         common: dict[str, Any] = {
             "name": op.name or f"{type(op).__name__.lower()}{index}",
-            "inputs": tuple(places[i] for i in op.inputs),
+            "inputs": inputs,
             "shape": shapes[index],
         }
-        if isinstance(op, Readout):
-            biases[index] = op.bias.astype(float)
-            places[index] = places[op.inputs[0]]
-            continue
-        source = op.inputs[0]
-        nodes.append(
-            _node(program.label(index), op, shapes[source] if source >= 0 else program.input_shape, common)
-        )
+        if isinstance(op, Neuron | Readout):
+            shared = first == FRAME or readers[first] != [index]
+            place = own_weights(nodes, inputs[0], shape, shared)
+            nodes[place] = _biased(nodes[place], op)
+            if isinstance(op, Neuron):
+                nodes.append(_neuron(op, common | {"inputs": (place,)}))
+                losses += _neuron_losses(label, op, analysis[first], program.T)
+        elif isinstance(op, OrPool):
+            put_or_pool(
+                nodes, inputs[0], shape[0], shapes[index], common["name"], op.kernel, op.stride, op.padding
+            )
+            if first == FRAME or analysis[first].high > 1:
+                losses.append(
+                    Loss(label, "of the counts in a window it is told whether there are any, not the largest")
+                )
+        elif isinstance(op, SumPool):
+            nodes.append(Pool(kernel=op.window(shape), average=False, **common))
+        elif (make := MAKERS.get(type(op))) is not None:
+            nodes.append(make(op, common))
+            if isinstance(op, Rescale) and bool((op.gain % (1 << op.gain_shift)).any()):
+                losses.append(Loss(label, "products are not rounded to integers"))
+        else:
+            raise ExchangeError(f"{label} has no form outside of programs")
         places[index] = len(nodes) - 1
-        if isinstance(op, Neuron):
-            biases[index] = op.bias.astype(float)
-            losses += _neuron_losses(program, index, op)
-    sketch = Sketch(program.input_shape, nodes, losses, _rounds(program))
-    for index, bias in biases.items():
-        _place_bias(sketch, program.ops[index], places[index], bias)
-    if not ranges.float32_exact(program):
+    if _rounded_sums(program):
         losses.append(Loss(program.name, "integers pass 2^24, where float32 rounds them"))
-    return sketch
+    return Sketch(program.input_shape, nodes, losses, _rounds(program))
 
 
-def _node(label: str, op: Op, shape: Shape, common: dict[str, Any]) -> Node:
-    """The node of an op that reads a map of `shape`."""
-    if isinstance(op, SumPool):
-        return Pool(kernel=op.window(shape), average=False, **common)
-    if (make := MAKERS.get(type(op))) is None:
-        raise ExchangeError(f"{label} has no form outside of programs")
-    return make(op, common)
+def _rounded_sums(program: Program) -> bool:
+    """Whether sums of weights can pass 2^24; products by gains are no integers here."""
+    analysis = zip(program.ops, ranges.analyse(program), strict=True)
+    return any(found.widest >= ranges.FLOAT32_EXACT for op, found in analysis if hasattr(op, "weight"))
 
 
 def _rounds(program: Program) -> bool:
@@ -174,20 +224,11 @@ def _rounds(program: Program) -> bool:
     return False
 
 
-def _place_bias(sketch: Sketch, op: Op, place: int, bias: Array) -> None:
-    """Neurons and readouts elsewhere have no bias: the weights before them take it, after a neuron's gains."""
-    nodes = sketch.nodes
-    first, *others = [place] if isinstance(op, Readout) else sketch.weighted_before(place)
-    node = nodes[first]
-    if not isinstance(node, Weighted):
-        raise ExchangeError(f"{op.name!r} reads {node.name!r}, where only weights could take up its bias")
-    if isinstance(op, RoundedNeuron):
-        gain = op.gain.astype(np.float64) * 2.0**-op.gain_shift
-        for each in (first, *others):
-            nodes[each] = scaled(nodes[each], gain)
-    node = nodes[first]
-    assert isinstance(node, Weighted)
-    nodes[first] = replace(node, bias=node.bias + bias)
+def _biased(node: Node, op: Neuron | Readout) -> Weighted:
+    """Neurons and readouts elsewhere have no bias, and no gains: the weights before them take them up."""
+    gain = op.gain.astype(float) * 2.0**-op.gain_shift if isinstance(op, RoundedNeuron) else 1.0
+    found = scaled(node, gain)
+    return replace(found, bias=found.bias + op.bias)
 
 
 def scaled(node: Node, factor: Array | float) -> Weighted:
@@ -211,42 +252,12 @@ def _linear(op: Any, common: dict[str, Any]) -> Node:
     return Weighted(weight=weight, bias=np.zeros(weight.shape[0]), **common)
 
 
-def _neuron(op: Any, common: dict[str, Any]) -> Node:
-    reset = None if op.v_reset is None else np.broadcast_to(np.asarray(op.v_reset, float), op.threshold.shape)
-    return Fire(keep=keep(op), threshold=op.threshold - 0.5, v_reset=reset, strict=True, **common)
+def _add(op: Any, common: dict[str, Any]) -> Node:
+    return Sum(**common)
 
 
-def keep(op: Neuron) -> float:
-    """The part of a membrane that a step keeps, without its rounding."""
-    if op.leak_shift is None:
-        return 1.0
-    multiplier = (1 << op.leak_shift) - 1 if op.leak_multiplier is None else op.leak_multiplier
-    return float(multiplier * 2.0**-op.leak_shift)
-
-
-def _neuron_losses(program: Program, index: int, op: Neuron) -> list[Loss]:
-    """What real membranes without ends do otherwise."""
-    what = []
-    if op.leak_shift is not None and keep(op) not in (0.0, 1.0):
-        what.append("the leak is not rounded to integers")
-    if isinstance(op, RoundedNeuron):
-        what.append(f"membranes of {op.bits} bits are not rounded to their levels")
-    elif _saturates(program, index, op):
-        what.append(f"membranes do not saturate at {op.saturation}")
-    return [Loss(program.label(index), each) for each in what]
-
-
-def _saturates(program: Program, index: int, op: Neuron) -> bool:
-    """Whether a membrane could pass its saturation with an effect within T steps."""
-    found = ranges.analyse(program)[op.inputs[0]]
-    low = program.T * min(0, found.low + int(op.bias.min()))
-    high = program.T * max(0, found.high + int(op.bias.max())) if op.v_reset is None else 0
-    reset = 0 if op.v_reset is None else int(np.min(op.v_reset))
-    return (
-        low + min(0, reset) < -op.saturation
-        or high > op.saturation
-        or int(op.threshold.max()) > op.saturation
-    )
+def _rescale(op: Any, common: dict[str, Any]) -> Node:
+    return by_channel(op.gain * 2.0**-op.gain_shift, op.bias.astype(float), **common)
 
 
 def _flatten(op: Any, common: dict[str, Any]) -> Node:
@@ -257,6 +268,42 @@ MAKERS: dict[type[Op], Callable[[Any, dict[str, Any]], Node]] = {
     Conv2d: _conv2d,
     Linear: _linear,
     Flatten: _flatten,
-    Neuron: _neuron,
-    RoundedNeuron: _neuron,
+    Add: _add,
+    Rescale: _rescale,
 }
+
+
+def _neuron(op: Neuron, common: dict[str, Any]) -> Fire:
+    reset = None if op.v_reset is None else np.broadcast_to(np.asarray(op.v_reset, float), op.threshold.shape)
+    return Fire(
+        keep=keep(op), threshold=op.threshold.astype(np.float64) - 0.5, v_reset=reset, strict=True, **common
+    )
+
+
+def keep(op: Neuron) -> float:
+    """The part of a membrane that a step keeps, without its rounding."""
+    if op.leak_shift is None:
+        return 1.0
+    multiplier = (1 << op.leak_shift) - 1 if op.leak_multiplier is None else op.leak_multiplier
+    return float(multiplier * 2.0**-op.leak_shift)
+
+
+def _neuron_losses(label: str, op: Neuron, current: ranges.Range, steps: int) -> list[Loss]:
+    """What real membranes without ends do otherwise."""
+    what = []
+    if op.leak_shift is not None and keep(op) not in (0.0, 1.0):
+        what.append("the leak is not rounded to integers")
+    if isinstance(op, RoundedNeuron):
+        what.append(f"membranes of {op.bits} bits are not rounded to their levels")
+    elif _saturates(op, current, steps):
+        what.append(f"membranes do not saturate at {op.saturation}")
+    return [Loss(label, each) for each in what]
+
+
+def _saturates(op: Neuron, current: ranges.Range, steps: int) -> bool:
+    """Whether a membrane could pass its saturation with an effect within so many steps."""
+    low = steps * min(0, current.low + int(op.bias.min()))
+    high = steps * max(0, current.high + int(op.bias.max())) if op.v_reset is None else 0
+    reset = 0 if op.v_reset is None else int(np.min(op.v_reset))
+    beyond = low + min(0, reset) < -op.saturation or high > op.saturation
+    return beyond or int(op.threshold.max()) > op.saturation
