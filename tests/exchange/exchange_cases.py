@@ -42,8 +42,12 @@ def model(neuron: NeuronConfig, name: str = "vgg_small", size: int = 16, **optio
     """A network with statistics of batch-norm and neurons that fire."""
     torch.manual_seed(0)
     found = create_model(name, num_classes=4, input_size=(size, size), neuron=neuron, **options)
+    for norm in found.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.momentum = 0.5
+            torch.nn.init.constant_(norm.weight, 2.0)
     found.train()
     with torch.no_grad():
-        for _ in range(40):
-            found(torch.rand(4, 8, found.config.in_channels, size, size).round() * 2)
+        for _ in range(6):
+            found(torch.rand(3, 4, found.config.in_channels, size, size).round() * 2)
     return found.eval()

@@ -17,7 +17,7 @@ from rheobase.exchange import ExchangeError, agreement, export_nir, import_nir, 
 from rheobase.exchange.dialects import DIALECTS, DT
 from rheobase.neurons import NeuronConfig, preset
 from rheobase.objectives import capture
-from rheobase.program import Conv2d, Flatten, Linear, Neuron, OrPool, Program, Readout, Trace, reference
+from rheobase.program import Add, Conv2d, Flatten, Linear, Neuron, OrPool, Program, Readout, Trace, reference
 
 nir = pytest.importorskip("nir", reason="NIR files need nir: pip install 'rheobase[nir]'")
 HARD = NeuronConfig(tau=2.0, v_reset=0.0)
@@ -152,9 +152,9 @@ def test_integrate_and_fire_programs_run_to_the_spike(framework, one_threshold, 
     assert all(each.exact and each.spikes == each.expected > 20 for each in found)
 
 
-@pytest.mark.parametrize("framework", ["norse", "snntorch"])
-def test_maximum_pools_of_spikes_and_joins_run_to_the_spike(framework):
-    """OR of windows that overlap, a current added to another, a depthwise convolution, two readers of one map."""
+@pytest.mark.parametrize(("framework", "joins"), [("norse", False), ("snntorch", True)])
+def test_maximum_pools_of_spikes_and_joins_run_to_the_spike(framework, joins):
+    """OR of windows that overlap, a depthwise convolution; a current added to another, where two read one map."""
     installed(framework)
     rng = np.random.default_rng(2)
     hard = {"saturation": (1 << 23) - 1, "bits": 32}
@@ -163,8 +163,7 @@ def test_maximum_pools_of_spikes_and_joins_run_to_the_spike(framework):
         replace(neuron(rng, 4, "soft", 60, **hard), v_reset=0),
         OrPool(3, 1, 1),
         Conv2d(weight(rng, (4, 1, 3, 3), 4), padding=1, groups=4, inputs=(2,)),
-        Conv2d(weight(rng, (4, 4, 1, 1), 4), inputs=(1,)),
-        _add(3, 4),
+        *([Conv2d(weight(rng, (4, 4, 1, 1), 4), inputs=(1,)), Add(inputs=(3, 4))] if joins else []),
         replace(neuron(rng, 4, "soft", 60, **hard), v_reset=0),
         Flatten(),
         Linear(weight(rng, (3, 256), 4)),
@@ -174,12 +173,8 @@ def test_maximum_pools_of_spikes_and_joins_run_to_the_spike(framework):
     export = to_nir(program, dialect=framework, allow_loss=framework == "snntorch")
     found = agreement(export, framework, x, reference.run(program, x))
     assert len(found) == 2 and all(each.exact and each.spikes > 100 for each in found)
-
-
-def _add(first: int, second: int):
-    from rheobase.program import Add
-
-    return Add(inputs=(first, second))
+    if joins:
+        assert any("where branches join" in each for each in texts(program, "norse"))
 
 
 @pytest.mark.parametrize("framework", ["norse", "snntorch"])
@@ -191,26 +186,27 @@ def _add(first: int, second: int):
         (preset("lif_sj"), "vgg_small"),
         (NeuronConfig(kind="if", v_reset=0.0), "vgg_small"),
         (preset("plif_sew"), "vgg_small"),
+        (preset("lif_tet"), "vgg16"),
         (HARD, "resnet20"),
         (HARD, "ms_resnet18"),
-        (preset("lif_tet"), "vgg16"),
     ],
-    ids=["lif", "tet", "sj", "if", "plif", "resnet20", "ms_resnet18", "vgg16"],
+    ids=["lif", "tet", "sj", "if", "plif", "vgg16", "resnet20", "ms_resnet18"],
 )
 def test_float_models_of_hard_reset_agree(framework, config, name):
-    """Float32 sums in another order turn a spike now and then, and deep ones more; layer by layer most are equal."""
+    """Float32 sums in another order turn a spike now and then; layer by layer nearly all are equal."""
     installed(framework)
-    size = 16 if name == "vgg_small" else 32
-    width = {"vgg_small": 0.5, "vgg16": 0.1}.get(name, 0.05)
-    net = model(config, name, size, width=width)
-    x = np.random.default_rng(0).poisson(1.0, (3, 2, 2, size, size)).astype(np.uint8)
+    net = model(config, name, width=0.5 if name == "vgg_small" else 0.06)
+    joins = "resnet" in name and framework == "norse"
+    export = to_nir(net, dialect=framework, allow_loss=joins)
+    assert bool(export.losses) == joins
+    if joins:
+        return
+    x = np.random.default_rng(0).poisson(1.0, (3, 1, 2, 16, 16)).astype(np.uint8)
     with capture(net, list(net.neurons())) as captured, torch.no_grad():
         logits = net(torch.from_numpy(x).float())
     spikes = [each.numpy().astype(np.uint8) for each in captured.spikes(steps=3).values()]
-    export = to_nir(net, dialect=framework)
-    assert export.losses == []
     found = agreement(export, framework, x, Trace(spikes, logits.numpy()))
-    assert found[0].equal > 0.9999 and found[0].expected > 50
+    assert found[0].equal > 0.999 and found[0].expected > 50 and found[-1].expected > 0
     assert min(each.equal for each in found) > 0.98, found
 
 

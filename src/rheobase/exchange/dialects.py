@@ -5,11 +5,11 @@ r = 1 and v_leak = 0, so that one Euler step of `DT` is v <- (1 - DT/tau) v + (D
 current is DT/tau times as large: v_threshold = threshold * DT/tau (IF: the current is added whole, v_threshold =
 threshold). Where a neuron fires at its threshold, the greatest float32 below is written.
 
-| dialect | pools | IF | thresholds of a layer | reset to |
-| --- | --- | --- | --- | --- |
-| `rheobase` | sums | IF | any | any |
-| `norse` | sums | IF | any | 0 |
-| `snntorch` | averages | LIF, tau 10^12 s (it reads an IF as a leak of 0.1) | one: weights are divided by theirs | 0 |
+| dialect | pools | IF | thresholds of a layer | reset to | joins |
+| --- | --- | --- | --- | --- | --- |
+| `rheobase` | sums | IF | any | any | yes |
+| `norse` | sums | IF | any | 0 | no: its reader runs a join before all that it joins is there |
+| `snntorch` | averages | LIF, tau 10^12 s (it reads an IF as a leak of 0.1) | one: weights are divided by theirs | 0 | yes |
 
 Sources: the importers of norse 1.1.0 and snnTorch 1.0.0 (which fixes the step at 10^-4 s).
 """
@@ -37,6 +37,7 @@ class Dialect:
     if_as_lif: bool = False
     one_threshold: bool = False
     reset_to_zero: bool = True
+    joins: bool = True
     complete: bool = False  # its reader loses nothing
 
 
@@ -44,7 +45,7 @@ DIALECTS: dict[str, Dialect] = {
     each.name: each
     for each in (
         Dialect("rheobase", reset_to_zero=False, complete=True),
-        Dialect("norse"),
+        Dialect("norse", joins=False),
         Dialect("snntorch", average_pools=True, if_as_lif=True, one_threshold=True),
     )
 }
@@ -71,12 +72,14 @@ def spoken(sketch: Sketch, dialect: Dialect) -> Sketch:
     if dialect.one_threshold:
         _divide_by_thresholds(nodes)
     _turn_pools(nodes, dialect)
-    nodes.losses.extend(_reset_losses(nodes, dialect))
+    nodes.losses.extend(_losses(nodes, dialect))
     return nodes
 
 
-def _reset_losses(sketch: Sketch, dialect: Dialect) -> Iterator[Loss]:
+def _losses(sketch: Sketch, dialect: Dialect) -> Iterator[Loss]:
     for node in sketch.nodes:
+        if isinstance(node, Sum) and not dialect.joins:
+            yield Loss(node.name, f"{dialect.name} adds what comes late one step later, where branches join")
         if not isinstance(node, Fire):
             continue
         if node.v_reset is None:
