@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from program_cases import graphs, neuron, programs, residual_program, rounded_program, small_program, weight
 
 from rheobase.errors import DataError, RecipeError
-from rheobase.exchange import ExchangeError, agreement, export_nir, import_nir, to_nir
+from rheobase.exchange import ExchangeError, agreement, export_nir, import_nir, to_nir, told
 from rheobase.exchange.dialects import DIALECTS, DT
 from rheobase.neurons import NeuronConfig, preset
 from rheobase.objectives import capture
@@ -29,7 +29,7 @@ def installed(framework: str) -> str:
 
 
 def texts(network: object, dialect: str) -> list[str]:
-    return [str(loss) for loss in to_nir(network, dialect=dialect, allow_loss=True).losses]
+    return told(to_nir(network, dialect=dialect, allow_loss=True).losses)
 
 
 # Programs there and back

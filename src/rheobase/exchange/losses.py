@@ -17,8 +17,17 @@ class Loss:
     layer: str
     what: str
 
-    def __str__(self) -> str:
-        return f"{self.layer}: {self.what}"
+
+def told(losses: Sequence[Loss]) -> list[str]:
+    """One line for each kind of loss, with the layers that it concerns.
+
+    >>> told([Loss("a", "no leak"), Loss("b", "no reset"), Loss("c", "no leak")])
+    ['a, c: no leak', 'b: no reset']
+    """
+    layers: dict[str, list[str]] = {}
+    for loss in losses:
+        layers.setdefault(loss.what, []).append(loss.layer)
+    return [f"{', '.join(names)}: {what}" for what, names in layers.items()]
 
 
 def require_none(losses: Sequence[Loss], target: str) -> None:
@@ -29,6 +38,6 @@ def require_none(losses: Sequence[Loss], target: str) -> None:
     """
     if losses:
         raise ExchangeError(
-            f"{target} cannot say all of this network: {'; '.join(map(str, losses))}. "
+            f"{target} cannot say all of this network: {'; '.join(told(losses))}. "
             "Export with allow_loss=True to write it all the same"
         )

@@ -165,7 +165,7 @@ def from_program(program: Program) -> Sketch:
     losses: list[Loss] = []
     places = {FRAME: -1}
     for index, op in enumerate(program.ops):
-        label, inputs = program.label(index), tuple(places[i] for i in op.inputs)
+        inputs = tuple(places[i] for i in op.inputs)
         first = op.inputs[0]
         shape = program.input_shape if first == FRAME else shapes[first]
         common: dict[str, Any] = {
@@ -179,23 +179,26 @@ def from_program(program: Program) -> Sketch:
             nodes[place] = _biased(nodes[place], op)
             if isinstance(op, Neuron):
                 nodes.append(_neuron(op, common | {"inputs": (place,)}))
-                losses += _neuron_losses(label, op, analysis[first], program.T)
+                losses += _neuron_losses(common["name"], op, analysis[first], program.T)
         elif isinstance(op, OrPool):
             put_or_pool(
                 nodes, inputs[0], shape[0], shapes[index], common["name"], op.kernel, op.stride, op.padding
             )
             if first == FRAME or analysis[first].high > 1:
                 losses.append(
-                    Loss(label, "of the counts in a window it is told whether there are any, not the largest")
+                    Loss(
+                        common["name"],
+                        "of the counts in a window it is told whether there are any, not the largest",
+                    )
                 )
         elif isinstance(op, SumPool):
             nodes.append(Pool(kernel=op.window(shape), average=False, **common))
         elif (make := MAKERS.get(type(op))) is not None:
             nodes.append(make(op, common))
             if isinstance(op, Rescale) and bool((op.gain % (1 << op.gain_shift)).any()):
-                losses.append(Loss(label, "products are not rounded to integers"))
+                losses.append(Loss(common["name"], "products are not rounded to integers"))
         else:
-            raise ExchangeError(f"{label} has no form outside of programs")
+            raise ExchangeError(f"{program.label(index)} has no form outside of programs")
         places[index] = len(nodes) - 1
     if _rounded_sums(program):
         losses.append(Loss(program.name, "integers pass 2^24, where float32 rounds them"))
@@ -288,7 +291,7 @@ def keep(op: Neuron) -> float:
     return float(multiplier * 2.0**-op.leak_shift)
 
 
-def _neuron_losses(label: str, op: Neuron, current: ranges.Range, steps: int) -> list[Loss]:
+def _neuron_losses(name: str, op: Neuron, current: ranges.Range, steps: int) -> list[Loss]:
     """What real membranes without ends do otherwise."""
     what = []
     if op.leak_shift is not None and keep(op) not in (0.0, 1.0):
@@ -297,7 +300,7 @@ def _neuron_losses(label: str, op: Neuron, current: ranges.Range, steps: int) ->
         what.append(f"membranes of {op.bits} bits are not rounded to their levels")
     elif _saturates(op, current, steps):
         what.append(f"membranes do not saturate at {op.saturation}")
-    return [Loss(label, each) for each in what]
+    return [Loss(name, each) for each in what]
 
 
 def _saturates(op: Neuron, current: ranges.Range, steps: int) -> bool:
