@@ -57,7 +57,7 @@ def test_random_programs_come_back_to_the_bit(tmp_path_factory, program):
     try:
         export_nir(program, path)
     except ExchangeError as error:
-        assert "added to itself" in str(error)
+        assert "added to itself" in str(error) or "square ones only" in str(error)
         return
     assert import_nir(path).digest() == program.digest()
 

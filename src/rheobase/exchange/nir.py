@@ -156,6 +156,10 @@ def _write_weights(node: Node, shape: tuple[int, ...], dialect: Dialect) -> Any:
     weight, bias = layer.weight.astype(np.float32), layer.bias.astype(np.float32)
     if weight.ndim == 2:
         return _nir().Affine(weight=weight, bias=bias)
+    if weight.shape[2] != weight.shape[3]:
+        raise ExchangeError(
+            f"{layer.name!r} has windows of {weight.shape[2]}x{weight.shape[3]}; nir 1.0.8 takes shapes of square ones only"
+        )
     return _nir().Conv2d(
         input_shape=shape[1:],
         weight=without_groups(weight, layer.groups),
