@@ -2,45 +2,13 @@
 
 import numpy as np
 import pytest
+from cost_cases import frames, program, weight
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rheobase.cost import count
-from rheobase.errors import DataError, ProgramError
-from rheobase.program import (
-    Conv2d,
-    Flatten,
-    Linear,
-    Neuron,
-    Program,
-    Readout,
-    RoundedNeuron,
-    SumPool,
-    Weight,
-    reference,
-)
-
-
-def weight(*shape: int) -> Weight:
-    return Weight(np.random.default_rng(0).integers(0, 16, shape, dtype=np.uint8), 4, 2, -15)
-
-
-def program() -> Program:
-    ops = [
-        Conv2d(weight(5, 2, 3, 3), padding=1, name="first"),
-        Neuron(np.full(5, 20), np.zeros(5, int), leak_shift=1),
-        SumPool(2),
-        Conv2d(weight(6, 5, 3, 3), stride=2, padding=1),
-        Neuron(np.full(6, 20), np.zeros(6, int)),
-        Flatten(),
-        Linear(weight(3, 24)),
-        Readout(np.zeros(3, int)),
-    ]
-    return Program("net", (2, 9, 8), 3, ops)
-
-
-def frames(samples: int = 4) -> np.ndarray:
-    return np.random.default_rng(1).poisson(0.4, (3, samples, 2, 9, 8)).astype(np.uint8)
+from rheobase.errors import DataError
+from rheobase.program import Conv2d, Linear, Program, RoundedNeuron, reference
 
 
 def brute(op: Conv2d, x: np.ndarray) -> tuple[int, int]:
@@ -128,16 +96,6 @@ def test_rounded_membranes_cost_a_multiplication_an_update():
     assert [row.multiplications for row in rows] == [0, 3 * 5 * 72, *[0] * 6]
     assert rows[1].multiplications == rows[1].neuron_updates
     assert count(net, frames()).rows == rows
-
-
-def test_unknown_ops_are_never_free():
-    class Other(Flatten):
-        pass
-
-    net = program()
-    ops = [*net.ops[:5], Other(), *net.ops[6:]]
-    with pytest.raises(ProgramError, match="op 5 Other: the cost of this op is not known"):
-        count(Program("net", net.input_shape, 3, ops), frames())
 
 
 def test_no_samples_and_foreign_traces_are_refused():

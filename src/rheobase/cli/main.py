@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import typer
 
-from rheobase.cli import compress, data, demo, doctor, evaluate, export, models, report, sweep, train
+from rheobase.cli import compress, cost, data, demo, doctor, evaluate, export, models, report, sweep, train
 from rheobase.errors import RheobaseError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("sweep")(sweep.sweep_command)
 app.command("eval")(evaluate.evaluate_command)
 app.command("compress")(compress.compress_command)
 app.command("export")(export.export_command)
+app.command("cost")(cost.cost_command)
 app.command("report")(report.report_command)
 app.add_typer(data.app, name="data")
 app.command("models")(models.models_command)
