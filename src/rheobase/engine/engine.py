@@ -2,6 +2,7 @@
 
 import ctypes
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,9 +34,10 @@ class Engine:
     """A program on the host's processor, equal to `reference.run` on every spike and logit.
 
     Spikes are single bits and weights stay packed. A layer sums by one of these kernels, whose integers are the
-    same, so that it chooses anew for each sample by the events that there are:
+    same, so that it can choose anew for each sample by the events that there are:
 
     * `event`: one packed weight row for each input event (lists of events);
+    * `lookup`: four inputs at a time index a table of their sums (AVX2; spikes that are not pooled);
     * `dense`: multiply-add over all inputs, for counts too many to list and windows of 65535 weights and more.
 
     `kernel` forces one on the layers that can run it. `isa` is `scalar` or `avx2`; None takes the best that this
@@ -71,7 +73,24 @@ class Engine:
     def kernel(self, name: str | None) -> None:
         if name is not None and name not in KERNELS:
             raise DataError(unknown("kernel", name, KERNELS))
-        self._layers.choose(name)
+        with self._lock:
+            self._layers.choose(name)
+            self._memories.clear()  # another kernel may need more scratch
+
+    def choose(self, rates: Sequence[float]) -> None:
+        """Let layers choose, given the rates that they will see: `[part.rate for part in engine.profile(frames)]`.
+
+        Where a rate comes near the one at which tables are faster than lists of events, tables are made (4 to 8
+        bytes a weight), and each sample takes what suits its own rate.
+
+        Raises:
+            DataError: another number of rates than layers.
+        """
+        if len(rates) != len(self._layers.stages):
+            raise DataError(f"this program has {len(self._layers.stages)} layers, got {len(rates)} rates")
+        with self._lock:
+            self._layers.choose(None, rates)
+            self._memories.clear()
 
     def run(self, frames: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Each step's contribution to the logits, as in the reference's trace; sum over T to decide.

@@ -1,15 +1,18 @@
 """Stages of a plan as the C layers, with the memory that they point to."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.engine import library as c
-from rheobase.engine.packing import block_size, code_rows, event_rows, padded, pair_rows
+from rheobase.engine.packing import block_size, code_rows, event_rows, lookup_tables, padded, pair_rows
 from rheobase.engine.plan import WINDOW_ROWS, Stage
 from rheobase.program.ops import Neuron, Readout, RoundedNeuron
 
 INT16 = (-(1 << 15), (1 << 15) - 1)
 INT32_MAX = (1 << 31) - 1
+CROSSOVER = {1: 0.5, 2: 0.3, 4: 0.3, 8: 0.4}  # rates at which lists and tables take as long, by bits
 ALWAYS, NEVER = 3e38, 0.0  # bounds on the mean count below which events are listed
 
 
@@ -37,15 +40,30 @@ class Layers:
 
     def kernels(self, index: int) -> tuple[str, ...]:
         """Names of the kernels that layer `index` can run."""
-        return ("dense", "event") if self.stages[index].rows <= WINDOW_ROWS else ("dense",)
+        view = self.stages[index].view
+        lists = ("event",) if self.stages[index].rows <= WINDOW_ROWS else ()
+        tables = ("lookup",) if self.isa and not view.counts and view.pool == (1, 1) else ()
+        return ("dense", *lists, *tables)
 
-    def choose(self, kernel: str | None) -> None:
-        """Force a kernel on the layers that can run it, or let each choose."""
+    def choose(self, kernel: str | None, rates: Sequence[float] | None = None) -> None:
+        """Force a kernel on the layers that can run it, or let each choose.
+
+        Those that choose list events. Where `rates` (of each layer's input) pass the rate at which tables are
+        faster, they have tables as well, for the samples that pass it.
+        """
         for index, layer in enumerate(self.array):
             able = self.kernels(index)
-            layer.event_below = ALWAYS if "event" in able and kernel in (None, "event") else NEVER
-            layer.dense_kernel = c.KERNELS.index("dense")
-            if layer.source == c.COUNTS or layer.event_below == NEVER:
+            bound = CROSSOVER[layer.bits]
+            busy = rates is not None and rates[index] > bound / 2 and "lookup" in able
+            if kernel in able:
+                layer.event_below = ALWAYS if kernel == "event" else NEVER
+                layer.dense_kernel = c.KERNELS.index("dense" if kernel == "event" else kernel)
+            else:
+                layer.event_below = (bound if busy else ALWAYS) if "event" in able else NEVER
+                layer.dense_kernel = c.KERNELS.index("lookup" if busy else "dense")
+            if layer.dense_kernel == c.KERNELS.index("lookup"):
+                self._tables(index)
+            elif layer.source == c.COUNTS or layer.event_below == NEVER:
                 self._pairs(index)
         self.kernel = kernel
 
@@ -142,3 +160,8 @@ class Layers:
             layer.pairs = self._keep(index, "pairs", pair_rows(stage.codes, layer.block))
         elif not layer.codes:
             layer.codes = self._keep(index, "codes", code_rows(stage.codes, layer.block))
+
+    def _tables(self, index: int) -> None:
+        layer, stage = self.array[index], self.stages[index]
+        if not layer.tables:
+            layer.tables = self._keep(index, "tables", lookup_tables(stage.codes, layer.bits, layer.block))

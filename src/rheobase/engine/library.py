@@ -7,10 +7,10 @@ from pathlib import Path
 from rheobase.native import CompilerError, compile_shared
 
 SOURCE = Path(__file__).with_name("c") / "engine.c"
-FLAGS = ("-std=gnu11", "-O3", "-fno-strict-aliasing")
+FLAGS = ("-std=gnu11", "-O3", "-fno-strict-aliasing", "-fno-tree-loop-distribute-patterns")
 ISAS = ("scalar", "avx2")
 COUNTS, SPIKES = range(2)
-KERNELS = ("dense", "event", "popcount", "lookup")
+KERNELS = ("dense", "event", "lookup")
 READOUT, PLAIN, ROUNDED = range(3)
 NO_LEAK, SHIFT, MULTIPLY = range(3)
 
@@ -19,7 +19,7 @@ class Layer(ctypes.Structure):
     """`Layer` of engine.h."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("codes", "packed", "pairs", "masks", "tables")),
+        *((name, ctypes.c_void_p) for name in ("codes", "packed", "pairs", "tables")),
         *((name, ctypes.c_void_p) for name in ("threshold", "bias", "reset", "gain", "levels", "edges")),
         *((name, ctypes.c_void_p) for name in ("threshold16", "bias16", "reset16")),
         *((name, ctypes.c_int32) for name in ("source", "channels", "paired", "words")),

@@ -57,3 +57,17 @@ def pair_rows(codes: NDArray[np.uint8], block: int) -> NDArray[np.int16]:
     wide[:out, :channels] = codes
     parts = wide.reshape(-1, 64, wide.shape[1] // 2, 2, kh, kw).transpose(0, 4, 5, 2, 1, 3)
     return np.ascontiguousarray(parts).reshape(len(parts), -1, 64, 2)
+
+
+def lookup_tables(codes: NDArray[np.uint8], bits: int, block: int) -> NDArray[np.uint8]:
+    """Sums of the codes of four neighbouring channels, one for each of the 16 ways to choose among them.
+
+    Shape: `[Cout, Cin, kh, kw]` to `[passes, padded Cout, kh * kw * words * 16, 16]`; 8 bits take two passes, one a nibble.
+    """
+    out, channels, kh, kw = codes.shape
+    wide = np.zeros((padded(out, block), kh, kw, padded(channels, 64)), np.uint8)
+    wide[:out, :, :, :channels] = codes.transpose(0, 2, 3, 1)
+    fours = wide.reshape(len(wide), -1, 4)
+    chosen = (np.arange(16) >> np.arange(4)[:, None] & 1).astype(np.uint8)  # [4, 16]
+    nibbles = [fours] if bits < 8 else [fours & 15, fours >> 4]
+    return np.stack([part @ chosen for part in nibbles])

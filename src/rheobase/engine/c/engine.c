@@ -7,6 +7,7 @@
 #include "lists.h"
 #include "event.h"
 #include "dense.h"
+#include "lookup.h"
 #include "neuron.h"
 
 #include <sched.h>
@@ -54,13 +55,17 @@ static int64_t longest_window(const Layer *l, int64_t row_capacity)
     return (l->source == COUNTS ? l->kernel_height * row_capacity : spikes) + 2 * UNIT;
 }
 
-/* What a thread needs for its lists: as many windows as the second-level cache holds, and at least one of each step. */
+/* What a thread needs: for lists as many windows as the second-level cache holds, and at least one of each step. */
 int64_t engine_scratch_bytes(const Layer *layers, int32_t count, int32_t steps, int64_t row_capacity)
 {
     int64_t most = 1 << 18;
     for (int32_t i = 0; i < count; ++i) {
-        const int64_t needed = 2 * steps * longest_window(layers + i, row_capacity) + 4096;
-        most = needed > most ? needed : most;
+        const int64_t lists = 2 * steps * longest_window(layers + i, row_capacity) + 4096;
+        most = lists > most ? lists : most;
+#if HAS_AVX2
+        const int64_t lookup = (int64_t)lookup_groups(layers + i) * PLACES + BLOCK * PLACES * 6;
+        most = layers[i].tables && lookup > most ? lookup : most;
+#endif
     }
     return most;
 }
@@ -201,15 +206,19 @@ static void make_lists(const Job *job)
         }
 }
 
-/* Each thread's share of the events of the map that is read; words divide evenly enough. */
+/* Each thread's share of the events of the map that is read. */
 static void count_events(const Job *job)
 {
     const Layer *const l = job->l;
     const int64_t words = (int64_t)job->steps * l->raw_height * l->raw_width * l->words;
-    const int64_t last = words * (job->thread + 1) / job->m->threads;
-    int64_t events = 0;
-    for (int64_t i = words * job->thread / job->m->threads; i < last; ++i)
-        events += __builtin_popcountll(job->spikes[i]);
+    const int64_t first = words * job->thread / job->m->threads, last = words * (job->thread + 1) / job->m->threads;
+    int64_t events;
+#if HAS_AVX2
+    if (job->isa >= AVX2_ISA)
+        events = ones_avx2(job->spikes + first, last - first);
+    else
+#endif
+        events = ones_plain(job->spikes + first, last - first);
     job->m->events[2 * job->thread] = events;
     job->m->events[2 * job->thread + 1] = 0;
 }
@@ -291,6 +300,36 @@ static void run_events(const Job *job)
     }
 }
 
+#if HAS_AVX2
+/* Outputs of all steps in turn, PLACES at a time; the scratch holds indices, then a tile, then sums. */
+static void run_lookup(const Job *job)
+{
+    const Layer *const l = job->l;
+    const Part part = part_of(job);
+    const int64_t map = (int64_t)l->height * l->width * l->words;
+    const int32_t places = part.last_place - part.place, total = places * job->steps;
+    uint8_t *const indices = job->m->scratch[job->thread];
+    uint16_t *const tile = (uint16_t *)(void *)(indices + (int64_t)lookup_groups(l) * PLACES);
+    uint8_t *const sums = (uint8_t *)(tile + BLOCK * PLACES);
+    for (int32_t first = 0; first < total; first += PLACES) {
+        const int32_t count = total - first < PLACES ? total - first : PLACES;
+        Output outputs[PLACES];
+        uint32_t events[PLACES];
+        for (int32_t i = 0; i < count; ++i) {
+            const int32_t t = (first + i) / places, place = part.place + (first + i) % places;
+            outputs[i] = (Output){job->spikes + t * map, t, place, place / l->out_width, place % l->out_width};
+        }
+        lookup_indices(l, outputs, count, indices, events);
+        for (int32_t b = part.block; b < part.last_block; ++b) {
+            lookup_block(l, b * l->block, indices, tile, sums);
+            for (int32_t i = 0; i < count; ++i)
+                finish(job, outputs[i].step, outputs[i].place, b * l->block, sums + (int64_t)i * l->block * (l->narrow ? 2 : 4),
+                       events[i]);
+        }
+    }
+}
+#endif
+
 /* Which kernel: by the events that are there. Lists of counts may not have the room that the busiest row needs. */
 static int32_t choose(const Job *job, int64_t events, int64_t busiest)
 {
@@ -320,6 +359,10 @@ static void run_layer(const Job *job, double *rate)
         make_lists(job);
         meet(job->m);
         run_events(job);
+#if HAS_AVX2
+    } else if (kernel == LOOKUP) {
+        run_lookup(job);
+#endif
     } else {
         if (l->source == SPIKES) {
             make_counts(job);

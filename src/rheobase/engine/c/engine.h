@@ -22,7 +22,7 @@
 #define UNIT 16   /* lists of events are padded to whole units with the index of a row of zeros */
 
 enum { COUNTS, SPIKES };                    /* what a layer reads */
-enum { DENSE, EVENT, POPCOUNT, LOOKUP };    /* how it sums */
+enum { DENSE, EVENT, LOOKUP };              /* how it sums */
 enum { READOUT, PLAIN, ROUNDED };           /* what follows the sums */
 enum { NO_LEAK, SHIFT, MULTIPLY };
 enum { SCALAR_ISA, AVX2_ISA };
@@ -31,7 +31,6 @@ typedef struct Layer {
     const uint8_t *codes;    /* [rows + 1][out_padded]: codes one to a byte, for plain C; the last row is zero */
     const uint8_t *packed;   /* [blocks][rows + 1][block * bits / 8]: rows of the event kernels */
     const int16_t *pairs;    /* [out_padded / 64][row pairs][64][2]: codes of two channels side by side */
-    const uint8_t *masks;    /* popcount: [out_padded / 32][kh * kw * words * 8][32] */
     const uint8_t *tables;   /* lookup: see lookup.h */
     const int32_t *threshold, *bias, *reset, *gain, *levels, *edges;      /* [out_padded]; levels and edges as in the op */
     const int16_t *threshold16, *bias16, *reset16;                         /* the same where `narrow` */

@@ -16,6 +16,15 @@ static void event_plain(const Layer *l, const Window *w, int32_t first, int32_t 
 #if HAS_AVX2
 #define LOAD(p) _mm256_loadu_si256((const __m256i *)(p))
 #define STORE(p, v) _mm256_storeu_si256((__m256i *)(p), v)
+/* Keeps a sum in its register from one addition to the next; compilers that reorder the additions run out of registers. */
+#define IN_REGISTER(v) __asm__("" : "+x"(v))
+#define UNROLLED _Pragma("GCC unroll 16")
+
+AVX2_INLINE void zero(uint16_t *sums, int32_t count)
+{
+    for (int32_t c = 0; c < count; c += 16)
+        STORE(sums + c, _mm256_setzero_si256());
+}
 
 /* 8 bits, 32 codes a vector: lane j of 16 bits holds codes j and 16 + j. In 16 bits the plain sum is low + 256 * high modulo 2^16,
    and the sum of what is shifted down is high alone: three instructions for 32 codes. */
@@ -23,17 +32,23 @@ static void event_plain(const Layer *l, const Window *w, int32_t first, int32_t 
     AVX2 static void NAME(const uint8_t *rows, const uint16_t *list, int32_t n, uint16_t *sums)                          \
     {                                                                                                                    \
         __m256i all[V], high[V];                                                                                         \
+        UNROLLED                                                                                                         \
         for (int v = 0; v < V; ++v)                                                                                      \
             all[v] = high[v] = _mm256_setzero_si256();                                                                   \
-        for (int32_t i = 0; i < n; i += 2)                                                                               \
-            for (int k = 0; k < 2; ++k) {                                                                                \
+        for (int32_t i = 0; i < n; i += 4)                                                                               \
+            UNROLLED                                                                                                     \
+            for (int k = 0; k < 4; ++k) {                                                                                \
                 const uint8_t *const row = rows + (uint64_t)list[i + k] * (32 * V);                                      \
+                UNROLLED                                                                                                 \
                 for (int v = 0; v < V; ++v) {                                                                            \
                     const __m256i codes = LOAD(row + 32 * v);                                                            \
                     all[v] = _mm256_add_epi16(all[v], codes);                                                            \
                     high[v] = _mm256_add_epi16(high[v], _mm256_srli_epi16(codes, 8));                                    \
+                    IN_REGISTER(all[v]);                                                                                 \
+                    IN_REGISTER(high[v]);                                                                                \
                 }                                                                                                        \
             }                                                                                                            \
+        UNROLLED                                                                                                         \
         for (int v = 0; v < V; ++v) {                                                                                    \
             STORE(sums + 32 * v, _mm256_sub_epi16(all[v], _mm256_slli_epi16(high[v], 8)));                               \
             STORE(sums + 32 * v + 16, high[v]);                                                                          \
@@ -50,19 +65,25 @@ EVENT8(event8_128, 4)
     AVX2 static void NAME(const uint8_t *rows, const uint16_t *list, int32_t n, uint16_t *sums)                          \
     {                                                                                                                    \
         const __m256i nibbles = _mm256_set1_epi8(15), low = _mm256_set1_epi16(255);                                      \
-        memset(sums, 0, 64 * V * sizeof *sums);                                                                          \
+        zero(sums, 64 * V);                                                                                              \
         for (int32_t i = 0; i < n; i += UNIT) {                                                                          \
             __m256i even[V], rest[V];                                                                                    \
+            UNROLLED                                                                                                     \
             for (int v = 0; v < V; ++v)                                                                                  \
                 even[v] = rest[v] = _mm256_setzero_si256();                                                              \
+            UNROLLED                                                                                                     \
             for (int k = 0; k < UNIT; ++k) {                                                                             \
                 const uint8_t *const row = rows + (uint64_t)list[i + k] * (32 * V);                                      \
+                UNROLLED                                                                                                 \
                 for (int v = 0; v < V; ++v) {                                                                            \
                     const __m256i codes = LOAD(row + 32 * v);                                                            \
                     even[v] = _mm256_add_epi8(even[v], _mm256_and_si256(codes, nibbles));                                \
                     rest[v] = _mm256_add_epi16(rest[v], _mm256_srli_epi16(codes, 4));                                    \
+                    IN_REGISTER(even[v]);                                                                                \
+                    IN_REGISTER(rest[v]);                                                                                \
                 }                                                                                                        \
             }                                                                                                            \
+            UNROLLED                                                                                                     \
             for (int v = 0; v < V; ++v) {                                                                                \
                 uint16_t *const s = sums + 64 * v;                                                                       \
                 const __m256i third = _mm256_srli_epi16(even[v], 8);                                                     \
@@ -85,7 +106,7 @@ AVX2 static void event2_128(const uint8_t *rows, const uint16_t *list, int32_t n
     const __m256i pairs = _mm256_set1_epi8(0x33), nibbles = _mm256_set1_epi8(15), low = _mm256_set1_epi16(255);
     const __m256i above = _mm256_set1_epi16((int16_t)0xfff0);
     static const int order[4] = {0, 2, 1, 3}; /* bytes[b] holds codes of k = order[b] and order[b] + 4 */
-    memset(sums, 0, 128 * sizeof *sums);
+    zero(sums, 128);
     for (int32_t i = 0; i < n;) {
         const int32_t stop = i + 80 < n ? i + 80 : n; /* 20 times 12 in a byte */
         __m256i bytes[4];
@@ -97,6 +118,8 @@ AVX2 static void event2_128(const uint8_t *rows, const uint16_t *list, int32_t n
                 const __m256i codes = LOAD(rows + (uint64_t)list[i + k] * 32);
                 even = _mm256_add_epi8(even, _mm256_and_si256(codes, pairs));
                 rest = _mm256_add_epi16(rest, _mm256_srli_epi16(codes, 2));
+                IN_REGISTER(even);
+                IN_REGISTER(rest);
             }
             rest = _mm256_sub_epi16(rest, _mm256_srli_epi16(_mm256_and_si256(even, above), 2));
             bytes[0] = _mm256_add_epi8(bytes[0], _mm256_and_si256(even, nibbles));
@@ -148,7 +171,7 @@ AVX2_INLINE void add_planes(const __m128i planes[8], uint16_t *sums)
    plane of eights. 240 events fill a counter of 8 bits in both halves together. */
 AVX2 static void event1_128(const uint8_t *rows, const uint16_t *list, int32_t n, uint16_t *sums)
 {
-    memset(sums, 0, 128 * sizeof *sums);
+    zero(sums, 128);
     for (int32_t i = 0; i < n;) {
         const int32_t stop = i + 240 < n ? i + 240 : n;
         const __m256i zero = _mm256_setzero_si256();

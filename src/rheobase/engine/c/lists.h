@@ -7,6 +7,20 @@ typedef struct Window {
     int32_t events, padded;
 } Window;
 
+#define ONES(NAME, QUALIFIER)                                      \
+    QUALIFIER static int64_t NAME(const uint64_t *words, int64_t n) \
+    {                                                              \
+        int64_t ones = 0;                                          \
+        for (int64_t i = 0; i < n; ++i)                            \
+            ones += __builtin_popcountll(words[i]);                \
+        return ones;                                               \
+    }
+
+ONES(ones_plain, )
+#if HAS_AVX2
+ONES(ones_avx2, AVX2)
+#endif
+
 static inline uint16_t *spikes_plain(const uint64_t *words, int32_t count, uint16_t base, uint16_t *out)
 {
     for (int32_t i = 0; i < count; ++i)
