@@ -23,7 +23,7 @@ from rheobase.program.reference import Trace, check_frames
 
 @dataclass(frozen=True)
 class LayerTime:
-    """What a layer took a sample, and the mean count of its inputs (of spikes: their rate)."""
+    """Processor time of the first thread for a sample, and the mean count of the layer's inputs (of spikes: their rate)."""
 
     layer: str
     seconds: float

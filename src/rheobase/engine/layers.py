@@ -12,7 +12,7 @@ from rheobase.program.ops import Neuron, Readout, RoundedNeuron
 
 INT16 = (-(1 << 15), (1 << 15) - 1)
 INT32_MAX = (1 << 31) - 1
-CROSSOVER = {1: 0.5, 2: 0.3, 4: 0.3, 8: 0.4}  # rates at which lists and tables take as long, by bits
+CROSSOVER = {1: 0.55, 2: 0.37, 4: 0.33, 8: 0.37}  # rates at which lists and tables take as long, by bits
 ALWAYS, NEVER = 3e38, 0.0  # bounds on the mean count below which events are listed
 
 

@@ -62,7 +62,8 @@ def pair_rows(codes: NDArray[np.uint8], block: int) -> NDArray[np.int16]:
 def lookup_tables(codes: NDArray[np.uint8], bits: int, block: int) -> NDArray[np.uint8]:
     """Sums of the codes of four neighbouring channels, one for each of the 16 ways to choose among them.
 
-    Shape: `[Cout, Cin, kh, kw]` to `[passes, padded Cout, kh * kw * words * 16, 16]`; 8 bits take two passes, one a nibble.
+    Shape: `[Cout, Cin, kh, kw]` to `[passes, padded Cout / 4, kh * kw * words * 16, 4, 16]`; 8 bits take two passes, one
+    for each nibble.
     """
     out, channels, kh, kw = codes.shape
     wide = np.zeros((padded(out, block), kh, kw, padded(channels, 64)), np.uint8)
@@ -70,4 +71,6 @@ def lookup_tables(codes: NDArray[np.uint8], bits: int, block: int) -> NDArray[np
     fours = wide.reshape(len(wide), -1, 4)
     chosen = (np.arange(16) >> np.arange(4)[:, None] & 1).astype(np.uint8)  # [4, 16]
     nibbles = [fours] if bits < 8 else [fours & 15, fours >> 4]
-    return np.stack([part @ chosen for part in nibbles])
+    tables = np.stack([part @ chosen for part in nibbles])  # [passes, Cout, groups, 16]
+    by_four = tables.reshape(len(nibbles), -1, 4, *tables.shape[2:])
+    return np.ascontiguousarray(by_four.transpose(0, 1, 3, 2, 4))

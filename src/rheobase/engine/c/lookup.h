@@ -1,7 +1,7 @@
 /* Sums by table: four inputs are an index into the 16 sums that they can make, which one instruction looks up for 32 places.
  *
- * Tables are [passes][out_padded][groups][16] bytes, groups = [ky][kx][word][16] of four channels. Codes of 8 bits take two passes, one
- * for each nibble. The work does not depend on the spikes, so this is for rates too high for lists. PLACES outputs, of any
+ * Tables are [passes][out_padded / 4][groups][4][16] bytes, groups = [ky][kx][word][16] of four channels. Codes of 8 bits take two
+ * passes, one for each nibble. The work does not depend on the spikes, so this is for rates too high for lists. PLACES outputs, of any
  * step and place, are summed at a time.
  */
 #define PLACES 128
@@ -68,41 +68,45 @@ AVX2 static void lookup_indices(const Layer *l, const Output *outputs, int32_t c
                 }
 }
 
-/* Sums of two output channels over `groups` groups for PLACES places. Bytes hold the sums of `fill` groups; then they are widened
-   as in event8. */
-AVX2 static void lookup_two(const uint8_t *table0, const uint8_t *table1, const uint8_t *indices, int32_t groups, int32_t fill,
-                            uint16_t *tile)
+/* Sums of four output channels over `groups` groups for PLACES places. Bytes hold the sums of `fill` groups; then they are widened
+   as in event8. Eight sums of bytes, two indices and a table are what the registers hold. */
+AVX2 static void lookup_four(const uint8_t *tables, const uint8_t *indices, int32_t groups, int32_t fill, uint16_t *tile)
 {
-    for (int32_t half = 0; half < 2; ++half) {
-        const uint8_t *const index = indices + 64 * half;
-        __m256i all[4], high[4];
-        UNROLLED
-        for (int k = 0; k < 4; ++k)
+    for (int32_t part = 0; part < PLACES; part += 64) {
+        const uint8_t *const index = indices + part;
+        __m256i all[8], high[8];
+        for (int k = 0; k < 8; ++k)
             all[k] = high[k] = _mm256_setzero_si256();
         for (int32_t g = 0; g < groups;) {
             const int32_t stop = g + fill < groups ? g + fill : groups;
-            __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
-            for (; g < stop; ++g) {
-                const __m256i t0 = _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)(table0 + 16 * g)));
-                const __m256i t1 = _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)(table1 + 16 * g)));
-                const __m256i i0 = LOAD(index + (int64_t)g * PLACES), i1 = LOAD(index + (int64_t)g * PLACES + 32);
-                a = _mm256_add_epi8(a, _mm256_shuffle_epi8(t0, i0));
-                b = _mm256_add_epi8(b, _mm256_shuffle_epi8(t0, i1));
-                c = _mm256_add_epi8(c, _mm256_shuffle_epi8(t1, i0));
-                d = _mm256_add_epi8(d, _mm256_shuffle_epi8(t1, i1));
-            }
-            const __m256i sums[4] = {a, b, c, d};
+            __m256i sums[8];
             UNROLLED
-            for (int k = 0; k < 4; ++k) {
+            for (int k = 0; k < 8; ++k)
+                sums[k] = _mm256_setzero_si256();
+            for (; g < stop; ++g) {
+                __m256i i0 = LOAD(index + (int64_t)g * PLACES), i1 = LOAD(index + (int64_t)g * PLACES + 32);
+                IN_REGISTER(i0);
+                IN_REGISTER(i1);
+                UNROLLED
+                for (int k = 0; k < 4; ++k) {
+                    const __m128i *const at = (const __m128i *)(tables + 64 * g + 16 * k);
+                    const __m256i table = _mm256_broadcastsi128_si256(_mm_load_si128(at));
+                    sums[2 * k] = _mm256_add_epi8(sums[2 * k], _mm256_shuffle_epi8(table, i0));
+                    sums[2 * k + 1] = _mm256_add_epi8(sums[2 * k + 1], _mm256_shuffle_epi8(table, i1));
+                    IN_REGISTER(sums[2 * k]);
+                    IN_REGISTER(sums[2 * k + 1]);
+                }
+            }
+            UNROLLED
+            for (int k = 0; k < 8; ++k) {
                 all[k] = _mm256_add_epi16(all[k], sums[k]);
                 high[k] = _mm256_add_epi16(high[k], _mm256_srli_epi16(sums[k], 8));
             }
         }
-        UNROLLED
-        for (int k = 0; k < 4; ++k) {
+        for (int k = 0; k < 8; ++k) {
             const __m256i low = _mm256_sub_epi16(all[k], _mm256_slli_epi16(high[k], 8));
             const __m256i first = _mm256_unpacklo_epi16(low, high[k]), last = _mm256_unpackhi_epi16(low, high[k]);
-            uint16_t *const out = tile + k / 2 * PLACES + 64 * half + k % 2 * 32;
+            uint16_t *const out = tile + k / 2 * PLACES + part + k % 2 * 32;
             STORE(out, _mm256_permute2x128_si256(first, last, 0x20));
             STORE(out + 16, _mm256_permute2x128_si256(first, last, 0x31));
         }
@@ -149,10 +153,10 @@ AVX2 static void lookup_block(const Layer *l, int32_t first, const uint8_t *indi
     for (int32_t pass = 0; pass < passes; ++pass)
         for (int32_t g = 0; g < groups; g += part) {
             const int32_t count = groups - g < part ? groups - g : part;
-            for (int32_t c = 0; c < l->block; c += 2) {
-                const uint8_t *const table = l->tables + (((int64_t)pass * l->out_padded + first + c) * groups + g) * 16;
-                lookup_two(table, table + (int64_t)groups * 16, indices + (int64_t)g * PLACES, count, fills[l->bits],
-                           tile + c * PLACES);
+            for (int32_t c = 0; c < l->block; c += 4) {
+                const int64_t four = (pass * l->out_padded + first + c) / 4;
+                lookup_four(l->tables + (four * groups + g) * 64, indices + (int64_t)g * PLACES, count, fills[l->bits],
+                            tile + c * PLACES);
             }
             add_tile(tile, sums, l->block, l->narrow, 4 * pass);
         }
