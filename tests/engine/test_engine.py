@@ -241,6 +241,21 @@ def test_kernels_can_be_switched():
         assert np.array_equal(engine.run(frames), expected)
 
 
+def test_layers_choose_by_rates():
+    program = wide_program(4, 70, 40)
+    frames = frames_for(program, 3, 1)
+    engine = Engine(program)
+    expected = engine.run(frames)
+    for rate in (0.01, 0.9):
+        engine.choose([rate] * 3)
+        assert engine.kernel is None
+        tables = [bool(layer.tables) for layer in engine._layers.array]
+        assert tables == [False, rate > 0.5 and engine.isa != "scalar", rate > 0.5 and engine.isa != "scalar"]
+        assert np.array_equal(engine.run(frames), expected)
+    with pytest.raises(DataError, match="3 layers, got 2 rates"):
+        engine.choose([0.1, 0.2])
+
+
 def test_what_cannot_be_is_refused():
     program = small_program(4)
     with pytest.raises(DataError, match="isa"):

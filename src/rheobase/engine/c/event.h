@@ -1,7 +1,8 @@
 /* Event-driven sums: for each event of a window one row of packed codes is added to the sums of a block of channels.
  *
  * What counts is the number of vector instructions an event costs, so sums grow in the narrowest lanes that hold a few events
- * and are widened seldom. All results are sums of codes modulo 2^16, exact when they stay below it. Lists are whole UNITs.
+ * and are widened seldom. On Arm the same sums fit 128-bit vectors (NEON: `vsraq_n_u16` shifts and adds at once, `vaddw` widens);
+ * until that is written and tested there, Arm runs the plain C. All results are sums of codes modulo 2^16, exact when they stay below it. Lists are whole UNITs.
  */
 static void event_plain(const Layer *l, const Window *w, int32_t first, int32_t block, uint32_t *sums)
 {
