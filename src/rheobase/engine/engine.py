@@ -43,7 +43,8 @@ class Engine:
     `kernel` forces one on the layers that can run it. `isa` is `scalar` or `avx2`; None takes the best that this
     processor has. With at least `threads` samples, threads share the samples, else each layer's output.
 
-    It runs Conv2d, Linear, SumPool, Flatten, Neuron, RoundedNeuron and Readout, and refuses any other op.
+    It runs chains of Conv2d (one group), Linear, SumPool, Flatten, Neuron, RoundedNeuron and Readout, and refuses any
+    other op, grouped convolutions and graphs that are no chain, by name.
 
     Raises:
         ProgramError: the program is not valid or has an op that the engine does not run.

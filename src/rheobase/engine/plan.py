@@ -70,19 +70,23 @@ def plan(program: Program) -> list[Stage]:
         ProgramError: the program is not valid, or has an op that the engine does not run; names it.
     """
     program.validate()
-    bounds = ranges.analyse(program)
+    bounds, shapes = ranges.analyse(program), program.shapes()
     channels, *size = program.input_shape
     view = View(True, channels, (size[0], size[1]), (1, 1), 255)
     stages: list[Stage] = []
     sums: tuple[int, Conv2d | Linear] | None = None
-    for index, (op, shape) in enumerate(zip(program.ops, program.shapes(), strict=True)):
+    for index, (op, shape) in enumerate(zip(program.ops, shapes, strict=True)):
+        chained = op.inputs == (index - 1,) and (isinstance(op, (Neuron, Readout)) == (sums is not None))
+        if not chained or getattr(op, "groups", 1) != 1:
+            raise refusal(program.label(index), op)
         if type(op) is SumPool:
             view = view.pooled(op)
-        elif type(op) in (Conv2d, Linear):
-            sums = (index, op)  # type: ignore[assignment]
+        elif isinstance(op, (Conv2d, Linear)):
+            sums = (index, op)
         elif isinstance(op, (Neuron, Readout)) and sums is not None:
             at, weighted = sums
-            out = program.shapes()[at]
+            sums = None
+            out = shapes[at]
             low, high = bounds[at].low + int(op.bias.min()), bounds[at].high + int(op.bias.max())
             stages.append(_stage(program.label(at), view, weighted, out, (low, high), op))
             if isinstance(op, Neuron):
@@ -95,7 +99,8 @@ def plan(program: Program) -> list[Stage]:
 def refusal(label: str, op: Op) -> ProgramError:
     """The error for an op that the engine does not run."""
     return ProgramError(
-        f"{label}: the engine has no {type(op).__name__}; run this program with CompiledProgram or reference.run"
+        f"{label}: the engine runs chains of layers without groups, it has no {type(op).__name__} like this; "
+        "run this program with CompiledProgram or reference.run"
     )
 
 
