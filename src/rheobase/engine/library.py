@@ -1,0 +1,73 @@
+"""The engine's C, compiled on first use; its structures as ctypes sees them."""
+
+import ctypes
+from functools import cache
+from pathlib import Path
+
+from rheobase.native import CompilerError, compile_shared
+
+SOURCE = Path(__file__).with_name("c") / "engine.c"
+FLAGS = ("-std=gnu11", "-O3", "-fno-strict-aliasing", "-fno-tree-loop-distribute-patterns")
+ISAS = ("scalar", "avx2")
+COUNTS, SPIKES = range(2)
+KERNELS = ("dense", "event", "lookup")
+READOUT, PLAIN, ROUNDED = range(3)
+NO_LEAK, SHIFT, MULTIPLY = range(3)
+
+
+class Layer(ctypes.Structure):
+    """`Layer` of engine.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("codes", "packed", "pairs", "tables")),
+        *((name, ctypes.c_void_p) for name in ("threshold", "bias", "reset", "gain", "levels", "edges")),
+        *((name, ctypes.c_void_p) for name in ("threshold16", "bias16", "reset16")),
+        *((name, ctypes.c_int32) for name in ("source", "channels", "paired", "words")),
+        *((name, ctypes.c_int32) for name in ("raw_height", "raw_width", "pool_height", "pool_width")),
+        *((name, ctypes.c_int32) for name in ("height", "width", "kernel_height", "kernel_width")),
+        *((name, ctypes.c_int32) for name in ("stride", "padding", "rows", "out_channels", "out_words")),
+        *((name, ctypes.c_int32) for name in ("out_padded", "out_height", "out_width", "block")),
+        *((name, ctypes.c_int32) for name in ("bits", "step", "offset", "scale", "narrow", "neuron", "leak")),
+        *((name, ctypes.c_int32) for name in ("leak_shift", "leak_multiplier", "hard", "saturation")),
+        *((name, ctypes.c_int32) for name in ("gain_shift", "edge_count", "dense_kernel")),
+        ("event_below", ctypes.c_float),
+    ]
+
+
+class Memory(ctypes.Structure):
+    """`Memory` of engine.h."""
+
+    _fields_ = [
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("membranes", "spikes", "counts", "entries", "starts", "events")
+        ),
+        ("scratch", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("scratch_bytes", "row_capacity")),
+        *((name, ctypes.c_int32) for name in ("steps_held", "threads", "waiting", "turn")),
+    ]
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The compiled engine.
+
+    Raises:
+        CompilerError: there is no C compiler, or it failed.
+    """
+    found = ctypes.CDLL(str(compile_shared([SOURCE], FLAGS, "engine")))
+    pointer, number, long = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
+    found.engine_isa.restype = number
+    found.engine_layer_bytes.restype = found.engine_memory_bytes.restype = long
+    found.engine_scratch_bytes.argtypes = [pointer, number, number, long]
+    found.engine_scratch_bytes.restype = long
+    found.engine_run.argtypes = [
+        *(pointer, number, pointer, number, number, pointer, long, number),
+        *(pointer, long, pointer, pointer),
+    ]
+    found.engine_prepare.restype = found.engine_run.restype = None
+    sizes = (ctypes.sizeof(Layer), ctypes.sizeof(Memory))
+    if sizes != (found.engine_layer_bytes(), found.engine_memory_bytes()):
+        raise CompilerError("the engine's C structures differ from their Python twins; report this as a bug")
+    found.engine_prepare()
+    return found
