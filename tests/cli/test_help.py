@@ -2,7 +2,19 @@ from importlib.metadata import version
 
 import pytest
 
-COMMANDS = ["demo", "train", "sweep", "eval", "compress", "export", "report", "data", "models", "doctor"]
+COMMANDS = [
+    "demo",
+    "train",
+    "sweep",
+    "eval",
+    "compress",
+    "export",
+    "report",
+    "encode",
+    "data",
+    "models",
+    "doctor",
+]
 NESTED = [f"data {name}" for name in ("list", "show", "info", "fetch")]
 
 

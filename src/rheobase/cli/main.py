@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import typer
 
-from rheobase.cli import compress, data, demo, doctor, evaluate, export, models, report, sweep, train
+from rheobase.cli import compress, data, demo, doctor, encode, evaluate, export, models, report, sweep, train
 from rheobase.errors import RheobaseError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("eval")(evaluate.evaluate_command)
 app.command("compress")(compress.compress_command)
 app.command("export")(export.export_command)
 app.command("report")(report.report_command)
+app.command("encode")(encode.encode_command)
 app.add_typer(data.app, name="data")
 app.command("models")(models.models_command)
 app.command("doctor")(doctor.doctor_command)

@@ -19,6 +19,7 @@ from rheobase.signals.receptive_fields import ReceptiveFields
 from rheobase.signals.scale import Scaling, difference_threshold, pool
 from rheobase.signals.send_on_delta import SendOnDelta
 from rheobase.signals.step_forward import StepForward
+from rheobase.signals.storage import Encoded, load_encoded, save_encoded
 from rheobase.signals.tae import TAE
 from rheobase.signals.temporal_contrast import TemporalContrast
 from rheobase.signals.tune import Measured, measure, tune
@@ -30,6 +31,7 @@ __all__ = [
     "TAE",
     "Code",
     "Direct",
+    "Encoded",
     "Encoder",
     "EncoderBase",
     "Latency",
@@ -46,9 +48,11 @@ __all__ = [
     "TemporalContrast",
     "create_encoder",
     "difference_threshold",
+    "load_encoded",
     "measure",
     "pool",
     "read_signal",
+    "save_encoded",
     "snr",
     "spike_rate",
     "tune",

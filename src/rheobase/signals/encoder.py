@@ -5,7 +5,7 @@ Signals are `[L, N, C]`: time, batch, channels. A code is the spikes and, named,
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -142,7 +142,6 @@ class EncoderBase(Config):
     """A frozen configuration that turns signals into spikes, whole or in chunks, and back where that can be done."""
 
     name: str
-    steps_per_sample: ClassVar[int] = 1
 
     @property
     def invertible(self) -> bool:

@@ -31,10 +31,8 @@ class Latency(FrameEncoder):
         if self.form == "linear":
             time = (self.steps - 1) * (1 - u)
         else:
-            with np.errstate(divide="ignore"):
-                time = np.where(
-                    u > self.threshold, -self.tau * np.log1p(-self.threshold / np.maximum(u, 1e-300)), np.inf
-                )
+            with np.errstate(divide="ignore"):  # at the threshold: never
+                time = -self.tau * np.log1p(-self.threshold / np.maximum(u, self.threshold))
         return one_spike(time, self.steps)
 
     def decode(self, spikes: ArrayLike, **side: Any) -> Samples:

@@ -29,16 +29,22 @@ class Signal:
         """As encoders take it, a batch of one: `[L, 1, C]`."""
         return self.samples[:, None]
 
-    def select(self, channel: str) -> "Signal":
-        """One channel, by name or number.
+    def select(self, *channels: str) -> "Signal":
+        """Some channels, by name or number, in this order.
 
         Raises:
             DataError: there is no such channel.
         """
-        index = self.channels.index(channel) if channel in self.channels else _number(channel)
-        if index is None or not 0 <= index < len(self.channels):
-            raise DataError(f"no channel {channel!r}; there are {', '.join(self.channels)}")
-        return Signal(self.samples[:, index : index + 1], self.rate, (self.channels[index],))
+        chosen = [self._index(channel) for channel in channels]
+        names = tuple(self.channels[index] for index in chosen)
+        return Signal(np.ascontiguousarray(self.samples[:, chosen]), self.rate, names)
+
+    def _index(self, channel: str) -> int:
+        if channel in self.channels:
+            return self.channels.index(channel)
+        if channel.isdecimal() and int(channel) < len(self.channels):
+            return int(channel)
+        raise DataError(f"no channel {channel!r}; there are {', '.join(self.channels)}")
 
 
 def read_signal(path: Path | str, *, rate: float | None = None) -> Signal:
@@ -85,7 +91,7 @@ def read_wav(path: Path) -> Signal:
             data = file.readframes(length)
     except (wave.Error, EOFError) as error:
         raise DataError(
-            f"{path}: {error or 'ends within its header'}; PCM WAV of 8 to 32 bits is read, convert others first"
+            f"{path}: {str(error) or 'ends within its header'}; PCM WAV of 8 to 32 bits is read, convert others first"
         ) from error
     if len(data) != length * channels * width:
         have = len(data) // (channels * width)
@@ -155,17 +161,16 @@ def read_numpy(path: Path) -> Signal:
     """`.npy` with `[L]` or `[L, C]`, `.npz` with that under `x` and perhaps `rate`."""
     rate = None
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            array = loaded
-        else:
-            with loaded:
-                if "x" not in loaded:
-                    raise DataError(
-                        f"{path}: holds {', '.join(loaded.files) or 'nothing'}; the signal is expected under x"
-                    )
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                array = loaded
+            elif "x" in loaded:
                 array = loaded["x"]
                 rate = float(loaded["rate"]) if "rate" in loaded else None
+            else:
+                held = ", ".join(loaded.files) or "nothing"
+                raise DataError(f"{path}: holds {held}; the signal is expected under x")
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, TypeError) as error:
         raise DataError(f"{path}: damaged or no NumPy file ({error})") from error
     if array.ndim not in (1, 2) or array.dtype.kind not in "iuf":
@@ -199,10 +204,6 @@ def _float(cell: str) -> float | None:
         return float(cell)
     except ValueError:
         return None
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
 
 
 def _numbered(count: int) -> tuple[str, ...]:

@@ -48,13 +48,13 @@ class ReceptiveFields(FrameEncoder):
         """At most one spike a field. Shape: [L, N, C] -> [L, T, N, C*M]."""
         response = np.exp(-((self.unit(x)[..., None] - self.centres) ** 2) / (2 * self.sigma**2))
         time = np.where(response >= self.silent, (self.steps - 1) * (1 - response), np.inf)
-        return one_spike(time.reshape(*x.shape[:2], -1), self.steps)
+        return one_spike(time.reshape(*x.shape[:2], x.shape[2] * self.fields), self.steps)
 
     def decode(self, spikes: ArrayLike, **side: Any) -> Samples:
         """From the two fields that fire first. Shape: spikes [L*T, N, C*M] -> [L, N, C]."""
         frames = self.by_sample(spikes)
         time = np.where(frames.any(axis=1), frames.argmax(axis=1), self.steps)
-        time = time.reshape(*time.shape[:2], -1, self.fields)  # [L, N, C, M]
+        time = time.reshape(*time.shape[:2], time.shape[2] // self.fields, self.fields)  # [L, N, C, M]
         first, second = np.moveaxis(np.argsort(time, axis=-1, kind="stable")[..., :2], -1, 0)
         a, b = (np.take_along_axis(time, i[..., None], -1)[..., 0] for i in (first, second))
         # A response rounded to 0 has no logarithm; half a step is what it may have been.

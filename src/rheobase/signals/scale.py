@@ -32,6 +32,17 @@ class Scaling(Config):
         flat = low == high
         return cls(low=tuple((low - 0.5 * flat).tolist()), high=tuple((high + 0.5 * flat).tolist()))
 
+    @classmethod
+    def centre(cls, x: ArrayLike) -> Self:
+        """Means to 0 and the largest distance from it to 1, channel by channel. Shape: x [L, N, C]."""
+        samples = as_samples(x)
+        if samples.size == 0:
+            raise DataError("scaling is fitted on samples; got none")
+        mean = samples.mean(axis=(0, 1))
+        peak = np.abs(samples - mean).max(axis=(0, 1))
+        peak[peak == 0] = 1.0
+        return cls(low=tuple((mean - peak).tolist()), high=tuple((mean + peak).tolist()))
+
     def apply(self, x: ArrayLike) -> Samples:
         """The scaled signal; what lies outside the percentiles lies outside [-1, 1]. Shape: [L, N, C]."""
         samples, low, high = as_samples(x), np.array(self.low), np.array(self.high)

@@ -82,9 +82,9 @@ class TAE(EncoderBase):
         x = np.zeros(codes.shape)
         if codes.size == 0:
             return x
-        state = begin(self, row(start, "start", codes.shape).reshape(-1))
-        x[0] = start
-        s, rest = codes[1:].reshape(len(codes) - 1, -1), x[1:].reshape(len(codes) - 1, -1)
+        x[0] = row(start, "start", codes.shape)
+        lanes = (len(codes) - 1, x[0].size)
+        state, s, rest = begin(self, x[0].reshape(-1)), codes[1:].reshape(lanes), x[1:].reshape(lanes)
         constants = (self.alpha, self.least, self.most)
         if not native.call("tae_decode", s, *s.shape, *constants, state, rest):
             tae_decode(s, state, *constants, rest)

@@ -18,10 +18,14 @@ GRID, HALVINGS = 41, 40
 
 @dataclass(frozen=True)
 class Measured:
-    """An encoder on a signal: spikes for each step and line, and SNR (None where it cannot be decoded)."""
+    """An encoder on a signal; `snr` in dB, None where the code cannot be decoded.
+
+    `rate` is spikes a step and line; `per_sample` spikes a sample, which is the same where a sample takes one step.
+    """
 
     encoder: EncoderBase
     rate: float
+    per_sample: float
     snr: float | None
 
 
@@ -30,7 +34,7 @@ def measure(encoder: EncoderBase, x: ArrayLike) -> Measured:
     samples = as_samples(x)
     spikes, side = encoder.encode(samples)
     snr = snr_of(samples, encoder.decode(spikes, **side)) if encoder.invertible else None
-    return Measured(encoder, spike_rate(spikes), snr)
+    return Measured(encoder, spike_rate(spikes), np.count_nonzero(spikes) / max(samples.size, 1), snr)
 
 
 def tune(
