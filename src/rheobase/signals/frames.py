@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import model_validator
 
 from rheobase.errors import DataError
-from rheobase.signals.encoder import EncoderBase, Samples, Side, Spikes, Stream, as_spikes
+from rheobase.signals.encoder import EncoderBase, Samples, Spikes, Stream, as_spikes
 
 
 class FrameEncoder(EncoderBase):
@@ -66,8 +66,8 @@ class FrameEncoder(EncoderBase):
 class FrameStream(Stream):
     """Samples to frames, each by itself."""
 
-    def __init__(self, config: FrameEncoder, side: Side | None = None):
-        super().__init__(side or {})
+    def __init__(self, config: FrameEncoder):
+        super().__init__({})
         self.config = config
 
     def _push(self, x: Samples) -> Spikes:
