@@ -5,7 +5,8 @@
 
 Speed: samples a second of the C kernels, of plain NumPy, and of a plain Python loop over a list of numbers, all
 giving the same spikes. Quality: every encoder is tuned to the same spike rate on each recording by itself; SNR is
-mean and standard deviation over recordings, and `over SF` the paired difference to step-forward. Speech needs the
+mean and standard deviation over recordings, and `over SF` the paired difference to step-forward. `rate 0.3 at most` is
+the best threshold of all that keep to the rate: more spikes are not always a better code. Speech needs the
 package soundfile; what is not in RHEOBASE_DATA is left out. The ECG is no raw recording: it is rebuilt from the
 level-crossing spikes of QTDB by summing and smoothing them.
 """
@@ -36,6 +37,7 @@ from rheobase.signals import (
     native,
     tune,
 )
+from rheobase.signals.build import with_options
 
 SPEED = {
     "tae": TAE(th0=0.05),
@@ -281,6 +283,14 @@ def _snr(encoder: EncoderBase, x: np.ndarray, rate: float) -> float | None:
         return tune(encoder, x, rate=rate, tolerance=0.05).snr
     except DataError:
         return None
+
+
+def _best(encoder: EncoderBase, x: np.ndarray, rate: float) -> float | None:
+    """The highest SNR of 60 thresholds, of those that spike at this rate or less."""
+    field, low, high = encoder.dial(x)
+    values = np.geomspace(max(low, high / 1e3), high, 60).tolist()
+    found = [measure(with_options(encoder, **{field: value}), x) for value in values]
+    return max((one.snr for one in found if one.snr is not None and one.rate <= rate), default=None)
 
 
 def _summary(values: list[float | None], base: list[float | None]) -> bench.Row:
