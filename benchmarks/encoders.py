@@ -270,10 +270,9 @@ def quality(root: Path, count: int) -> tuple[list[bench.Row], list[bench.Goal]]:
             small = statistics.mean((a.snr or 0.0) - (b.snr or 0.0) for a, b in pairs)
         for rate in RATES:
             reached = {name: [_snr(encoder, x, rate) for x in signals] for name, encoder in QUALITY.items()}
-            for name, values in reached.items():
-                rows.append(
-                    {"what": f"{family}, rate {rate:g}: {name}", **_summary(values, reached["step_forward"])}
-                )
+            rows += _rows(f"{family}, rate {rate:g}", reached)
+        best = {name: [_best(encoder, x, RATES[-1]) for x in signals] for name, encoder in QUALITY.items()}
+        rows += _rows(f"{family}, rate {RATES[-1]:g} at most", best)
     goals = [bench.Goal("log-mel at a threshold of .02: SNR of TAE over step-forward, dB", small, 3)]
     return rows, goals
 
@@ -291,6 +290,11 @@ def _best(encoder: EncoderBase, x: np.ndarray, rate: float) -> float | None:
     values = np.geomspace(max(low, high / 1e3), high, 60).tolist()
     found = [measure(with_options(encoder, **{field: value}), x) for value in values]
     return max((one.snr for one in found if one.snr is not None and one.rate <= rate), default=None)
+
+
+def _rows(what: str, reached: dict[str, list[float | None]]) -> list[bench.Row]:
+    base = reached["step_forward"]
+    return [{"what": f"{what}: {name}", **_summary(values, base)} for name, values in reached.items()]
 
 
 def _summary(values: list[float | None], base: list[float | None]) -> bench.Row:
