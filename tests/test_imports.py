@@ -12,6 +12,9 @@ LIGHT = [
     "rheobase.events",
     "rheobase.program",
     "rheobase.cost",
+    "rheobase.engine",
+    "rheobase.exchange",
+    "rheobase.signals",
     "rheobase.report",
     "rheobase.cli.main",
 ]

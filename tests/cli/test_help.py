@@ -10,6 +10,7 @@ COMMANDS = [
     "compress",
     "export",
     "cost",
+    "encode",
     "report",
     "data",
     "models",

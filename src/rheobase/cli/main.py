@@ -5,7 +5,20 @@ from importlib.metadata import version
 
 import typer
 
-from rheobase.cli import compress, cost, data, demo, doctor, evaluate, export, models, report, sweep, train
+from rheobase.cli import (
+    compress,
+    cost,
+    data,
+    demo,
+    doctor,
+    encode,
+    evaluate,
+    export,
+    models,
+    report,
+    sweep,
+    train,
+)
 from rheobase.errors import RheobaseError
 
 app = typer.Typer(
@@ -23,6 +36,7 @@ app.command("compress")(compress.compress_command)
 app.command("export")(export.export_command)
 app.command("cost")(cost.cost_command)
 app.command("report")(report.report_command)
+app.command("encode")(encode.encode_command)
 app.add_typer(data.app, name="data")
 app.command("models")(models.models_command)
 app.command("doctor")(doctor.doctor_command)
