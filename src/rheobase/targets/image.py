@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
@@ -56,6 +56,7 @@ def build(
     folder: Path,
     *,
     optimise: str = "-O2",
+    rates: Mapping[int, float] | None = None,
 ) -> Image:
     """Compile a program with a harness for `target` into `folder`, with and without a trace of the spikes.
 
@@ -65,7 +66,7 @@ def build(
         ProgramError: the program is not valid, or its C calls something else than memcpy and memset.
         ToolError: the cross compiler is missing, or it refused the source.
     """
-    source = generate(program)
+    source = generate(program, rates)
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         "model.h": source.model_h,
