@@ -74,24 +74,10 @@ def build(
         "kernels.h": source.kernels_h,
         "harness.c": fill("harness.c", prefix=source.prefix, PREFIX=source.prefix.upper()),
         "state.c": f'#include "model.h"\nconst char rheobase_state[sizeof({source.prefix}_state)] = {{1}};\n',
-        "link.ld": fill(
-            "link.ld",
-            title=f"rheobase program {program.name} on {target.machine}",
-            entry=target.entry,
-            flash_start=hex(target.flash.start),
-            flash_bytes=target.flash.bytes,
-            ram_start=hex(target.ram.start),
-            ram_bytes=target.ram.bytes,
-        ),
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
-    board = f"{target.family}.c"
-    for name in ("board.h", board, "memory.c", "include/string.h"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        with template(name) as path:
-            copyfile(path, folder / name)
-
+    lay_out(target, folder)
     model, plain = _compile(target, folder, "plain", optimise, ())
     _, traced = _compile(target, folder, "traced", optimise, ("-DRHEOBASE_TRACE",))
     state = compile_object(target, folder, "state.c", [*_flags(target, optimise)], "state.o")
@@ -116,6 +102,24 @@ def build(
         elf.read(state.read_bytes()).objects["rheobase_state"],
         frozenset(needed),
     )
+
+
+def lay_out(target: Target, folder: Path) -> None:
+    """Write what every image of `target` is linked with: start-up code, memory functions, linker script."""
+    for name in ("board.h", f"{target.family}.c", "memory.c", "include/string.h"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with template(name) as path:
+            copyfile(path, folder / name)
+    script = fill(
+        "link.ld",
+        title=f"A program on {target.machine}",
+        entry=target.entry,
+        flash_start=hex(target.flash.start),
+        flash_bytes=target.flash.bytes,
+        ram_start=hex(target.ram.start),
+        ram_bytes=target.ram.bytes,
+    )
+    (folder / "link.ld").write_text(script)
 
 
 def profiled(image: Image) -> Path:
@@ -144,23 +148,37 @@ def _compile(
     target: Target, folder: Path, name: str, optimise: str, macros: tuple[str, ...]
 ) -> tuple[Path, Path]:
     """The model's object and the whole image called `name`."""
-    board = [f"-D{key}={value}" for key, value in target.board.items()]
     flags = [*_flags(target, optimise), *macros]
-    extra = {
-        "harness.c": [*board, f"-DFRAMES={target.frames.start:#x}u"],
-        f"{target.family}.c": board,
-        # a loop that fills memory must not become a call of itself
-        "memory.c": ["-fno-tree-loop-distribute-patterns"],
-    }
     model = compile_object(target, folder, "model.c", flags, f"{name}_model.o")
-    objects = [
-        compile_object(target, folder, source, [*flags, *more], f"{name}_{Path(source).stem}.o")
-        for source, more in extra.items()
+    return model, link(target, folder, name, ["harness.c"], [model], flags)
+
+
+def link(
+    target: Target,
+    folder: Path,
+    name: str,
+    sources: Sequence[str],
+    objects: Sequence[Path] = (),
+    flags: Sequence[str] = (),
+) -> Path:
+    """Compile `sources`, which hold `main` and know `board.h`, in a folder that was laid out; link them with `objects`.
+
+    Raises:
+        ToolError: the cross compiler is missing or refused a source.
+    """
+    flags = list(flags) or list(_flags(target, "-O2"))
+    board = [f"-D{key}={value}" for key, value in target.board.items()]
+    board.append(f"-DFRAMES={target.frames.start:#x}u")
+    # a loop that fills memory must not become a call of itself
+    own = {"memory.c": ["-fno-tree-loop-distribute-patterns"], f"{target.family}.c": board}
+    compiled = [
+        compile_object(target, folder, source, [*flags, *extra], f"{name}_{Path(source).stem}.o")
+        for source, extra in [*own.items(), *((source, board) for source in sources)]
     ]
     image = folder / f"{name}.elf"
     command = [str(tool(f"{target.prefix}gcc")), *target.flags, *LINK, "-T", "link.ld", "-o", image.name]
-    call([*command, model.name, *(path.name for path in objects), "-lgcc"], folder)
-    return model, image
+    call([*command, *(path.name for path in [*objects, *compiled]), "-lgcc"], folder)
+    return image
 
 
 def compile_object(target: Target, folder: Path, source: str, flags: Sequence[str], out: str) -> Path:
