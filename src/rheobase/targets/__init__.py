@@ -2,17 +2,24 @@
 
 from rheobase.targets.image import Image, build
 from rheobase.targets.machine import Execution, profile, run
+from rheobase.targets.packages import PACKAGES, write_package
+from rheobase.targets.report import Report, measured_rates, report
 from rheobase.targets.target import TARGETS, Target, ToolError, missing, target
 
 __all__ = [
+    "PACKAGES",
     "TARGETS",
     "Execution",
     "Image",
+    "Report",
     "Target",
     "ToolError",
     "build",
+    "measured_rates",
     "missing",
     "profile",
+    "report",
     "run",
     "target",
+    "write_package",
 ]
