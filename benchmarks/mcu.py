@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from shutil import copyfile
 
@@ -182,7 +183,7 @@ def main() -> int:
         print("\n".join(sorted(reasons)), file=sys.stderr)
         return 1
     rows = []
-    for row in (*kernels(), *programs()):
+    for row in chain(kernels(), programs()):
         rows.append(row)
         print(
             f"{row.what:8} {row.target:14} {row.optimise} {row.kernel:17} {row.weight_bits} bit  rate {row.rate:4.2f}  "

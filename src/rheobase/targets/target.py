@@ -109,7 +109,15 @@ TARGETS: dict[str, Target] = {
             name="rv32imac",
             core="RV32IMAC",
             family="riscv",
-            flags=("-march=rv32imac_zicsr", "-mabi=ilp32", "-mcmodel=medany", "-mno-relax", "-msmall-data-limit=0"),
+            # in version 2.2 of the specification the counters belong to I; with a newer one gcc 12 finds no 32-bit libgcc
+            flags=(
+                "-march=rv32imac",
+                "-misa-spec=2.2",
+                "-mabi=ilp32",
+                "-mcmodel=medany",
+                "-mno-relax",
+                "-msmall-data-limit=0",
+            ),
             machine="virt",
             flash=Region(0x8000_0000, 32 * _MB),
             ram=Region(0x8200_0000, 32 * _MB),
@@ -117,7 +125,7 @@ TARGETS: dict[str, Target] = {
             ticks_per_microsecond=1000,
         ),
     )
-}  # fmt: skip
+}
 
 
 def target(name: str) -> Target:
