@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from rheobase.program import Conv2d, Flatten, Linear, Neuron, Op, Program, Readout
+from rheobase.program import Conv2d, Flatten, Linear, Neuron, Op, Program, Readout, SumPool
 from rheobase.targets import TARGETS, missing
 
 _path = Path(__file__).parents[1] / "program" / "program_cases.py"
@@ -46,6 +46,7 @@ def spiking(
     out: int,
     kernel: tuple[int, int],
     size: tuple[int, int],
+    pool: int = 1,
     **fields: Any,
 ) -> Program:
     """A convolution on spikes: its input is the frame through an identity, so that a frame of ones is all spikes."""
@@ -54,6 +55,7 @@ def spiking(
     ops: list[Op] = [
         Conv2d(identity),
         Neuron(np.ones(channels, np.int32), np.zeros(channels, np.int32)),
+        *((SumPool(pool),) * (pool > 1)),
         Conv2d(cases.weight(rng, (out, channels, *kernel), bits), **fields),
         cases.neuron(rng, out, "soft", 4 << bits, leak_shift=1),
         Flatten(),
@@ -68,6 +70,7 @@ def spiking(
 @st.composite
 def spiking_programs(draw: st.DrawFn) -> Program:
     """Any bits, stride, padding and kernel; channels that fill blocks of 16 and 32, and that do not."""
+    pool = draw(st.sampled_from([1, 1, 2]))  # counts up to 4
     size = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
     padding = draw(st.integers(0, 3))
     kernel = tuple(draw(st.integers(1, min(4, n + 2 * padding))) for n in size)
@@ -77,7 +80,8 @@ def spiking_programs(draw: st.DrawFn) -> Program:
         draw(st.integers(1, 9)),
         draw(st.one_of(st.integers(1, 40), st.sampled_from([16, 32, 48, 64]))),
         kernel,  # type: ignore[arg-type]
-        size,
+        (size[0] * pool, size[1] * pool),
+        pool,
         stride=draw(st.integers(1, 3)),
         padding=padding,
         shift=draw(st.integers(0, 2)),

@@ -13,7 +13,7 @@ from rheobase.program.c99.generator import logits_hash, spikes_hash
 from rheobase.targets import TARGETS, ToolError, build, missing, profile, report, run, target
 from rheobase.targets.image import compile_object, lay_out, link, undefined
 from rheobase.targets.machine import emulate, instructions
-from rheobase.targets.target import tool
+from rheobase.targets.registry import tool
 
 NOPS = """
 #include "board.h"
@@ -158,7 +158,7 @@ def test_report_compares_and_counts():
 @needs("cortex-m4")
 def test_report_refuses_another_result(monkeypatch):
     program = cases.rounded_program(2)
-    monkeypatch.setattr("rheobase.targets.report.spikes_hash", lambda trace: 0)
+    monkeypatch.setattr("rheobase.targets.reports.spikes_hash", lambda trace: 0)
     with pytest.raises(ProgramError, match="cortex-m4 computes other spikes"):
         report(program, TARGETS["cortex-m4"], cases.frames_for(program, 1, 0))
 

@@ -3,8 +3,8 @@
 from rheobase.targets.image import Image, build
 from rheobase.targets.machine import Execution, profile, run
 from rheobase.targets.packages import PACKAGES, write_package
-from rheobase.targets.report import Report, measured_rates, report
-from rheobase.targets.target import TARGETS, Target, ToolError, missing, target
+from rheobase.targets.registry import TARGETS, Target, ToolError, missing, target
+from rheobase.targets.reports import Report, measured_rates, report
 
 __all__ = [
     "PACKAGES",

@@ -10,7 +10,7 @@ from shutil import copyfile
 from rheobase.errors import ProgramError
 from rheobase.program import Program, elf
 from rheobase.program.c99.generator import Source, generate
-from rheobase.targets.target import Target, ToolError, tool
+from rheobase.targets.registry import Target, ToolError, tool
 from rheobase.targets.templates import fill, template
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")

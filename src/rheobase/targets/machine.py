@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rheobase.errors import DataError, ProgramError
 from rheobase.program.reference import check_frames
 from rheobase.targets.image import Image, profiled
-from rheobase.targets.target import Target, ToolError, tool
+from rheobase.targets.registry import Target, ToolError, tool
 
 SHIFT = 7  # 128 ns an instruction: 3.2 ticks at 25 MHz
 TIMEOUT = 300  # seconds that an emulator may take

@@ -1,10 +1,10 @@
-"""Convolution of spikes that gathers: kernels that need fewer instructions than scattering events, bit for bit the same.
+"""Convolution of events that gathers: kernels that need fewer instructions than scattering events, bit for bit the same.
 
-For each output place the spikes of its window are listed once; each block of output channels then adds its
+For each output place the events of its window are listed once, a count of two as two; each block of output channels then adds its
 weight rows in registers, in one of two ways:
 
 * `lanes`: two 16-bit sums a register (SWAR). The codes stay biased, as unsigned numbers; the offset is added once,
-  times the number of spikes.
+  times the number of events.
 * `planes`: bit-sliced counters behind carry-save adders, which add one bit of 32 channels at a time. They pay
   for 1 bit at any rate and for 2 bits where many inputs fire.
 """
@@ -22,6 +22,7 @@ from rheobase.program.ranges import Range
 from rheobase.program.weight import Weight, rows_last
 
 Gather = Literal["lanes", "planes"]
+MOST = 4  # largest count of an input that is listed: pooling over 2 x 2
 WORD = 32
 BLOCK = 16  # channels of a block of lanes: eight registers
 BUSY = 0.12  # rate of 2-bit layers from which planes take fewer instructions than lanes
@@ -30,15 +31,17 @@ BUSY = 0.12  # rate of 2-bit layers from which planes take fewer instructions th
 def choose(op: Conv2d, incoming: Range | None, shape: tuple[int, ...], rate: float | None) -> Gather | None:
     """The kernel that takes fewest instructions on a Cortex-M4 where a share `rate` of the inputs fires.
 
-    None where no rate is known, or where the input is not spikes, in groups, or where lists would not count in 16
-    bits or a window's sums not stay in 32. `incoming` is the range of its input, None for the frame.
+    None where no rate is known, where the convolution has groups or reads the frame or counts beyond 4, or where
+    lists would not count in 16 bits or a window's sums not stay in 32. `incoming` is the range of its input,
+    None for the frame.
     """
     if op.groups > 1 or rate is None or incoming is None:
         return None
-    weight, rows = op.weight, prod(op.weight.shape[1:])
+    weight, most = op.weight, incoming.high
+    rows = prod(op.weight.shape[1:]) * most
     widest = (abs(weight.step) * ((1 << weight.bits) - 1) + abs(weight.offset)) * rows
-    spikes = incoming.low >= 0 and incoming.high <= 1 and incoming.storage == "uint8_t"
-    if not spikes or max(rows, shape[0] * shape[2]) >= 1 << 16 or widest > INT32_MAX:
+    events = incoming.storage == "uint8_t" and 1 <= most <= MOST
+    if not events or max(rows, shape[0] * shape[2] * most) >= 1 << 16 or widest > INT32_MAX:
         return None
     return "planes" if weight.bits == 1 or (weight.bits == 2 and rate >= BUSY) else "lanes"
 
@@ -66,8 +69,8 @@ def pack_planes(rows: NDArray[np.uint8], bits: int, width: int) -> NDArray[np.ui
     return np.stack(planes, axis=-1).reshape(*rows.shape[:-1], -1)
 
 
-def emit(op: Conv2d, emitter: Emitter, kind: Gather) -> None:
-    """Write a convolution of spikes: its kernels, its weights as words, and the call."""
+def emit(op: Conv2d, emitter: Emitter, kind: Gather, most: int) -> None:
+    """Write a convolution of events that count to `most`: its kernels, its weights as words, and the call."""
     x, weight = emitter.value, op.weight
     channels, bits = emitter.shape[0], weight.bits
     if kind == "lanes":
@@ -96,10 +99,25 @@ def emit(op: Conv2d, emitter: Emitter, kind: Gather) -> None:
         "tail": tail and f"        {tail}{call}",
     }
     add_window = emitter.kernel("add_window", f"add_{kind}_{tag}", **window)
-    emitter.kernel("event_row", "event_row")
+    append = "list[count] = (uint16_t)(at + i); /* kept where the count moves on */\n{0}count += events[i];"
+    if most > 1:
+        append = "uint32_t n;\n{0}for (n = events[i]; n > 0; --n) {{\n{0}    list[count++] = (uint16_t)(at + i);\n{0}}}"
+    event_row = emitter.kernel(
+        "event_row",
+        f"event_row_{most}",
+        most=most,
+        append_four=append.format(" " * 16),
+        append=append.format(" " * 12),
+    )
     emitter.kernel("conv2d_shape", "conv2d_shape")
     kernel = emitter.kernel(
-        "conv2d_gather", f"conv2d_{kind}_{tag}", word=word, sum=emitter.storage, add_window=add_window
+        "conv2d_gather",
+        f"conv2d_{kind}_{tag}_x{most}",
+        word=word,
+        sum=emitter.storage,
+        add_window=add_window,
+        event_row=event_row,
+        most=most,
     )
     out, height, width = emitter.shape
     kh, kw = weight.shape[2:]
@@ -120,17 +138,17 @@ def emit(op: Conv2d, emitter: Emitter, kind: Gather) -> None:
     emitter.constants.append(
         f"static const conv2d_shape shape{emitter.index} = {{{', '.join(map(str, sizes))}}};"
     )
-    scratch = emitter.temporary("lists", "uint16_t", scratch_size(op, x.shape))
+    scratch = emitter.temporary("lists", "uint16_t", scratch_size(op, x.shape, most))
     sums = emitter.room()
     emitter.line(f"{kernel}({x.expression}, {sums}, {scratch}, {weights}, &shape{emitter.index});")
     emitter.give(sums, shift=op.shift + x.shift)
 
 
-def scratch_size(op: Conv2d, shape: tuple[int, ...]) -> int:
+def scratch_size(op: Conv2d, shape: tuple[int, ...], most: int) -> int:
     """Lists of as many input rows as a window has, their ends, and the list of a window."""
     channels, height, width = shape
     rows = min(op.weight.shape[2], height)
-    return rows * (width * channels + width + 1) + prod(op.weight.shape[1:])
+    return rows * (width * channels * most + width + 1) + prod(op.weight.shape[1:]) * most
 
 
 def add_lanes(emitter: Emitter, weight: Weight, channels: int) -> str:

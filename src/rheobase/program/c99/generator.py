@@ -67,7 +67,7 @@ def generate(program: Program, rates: Mapping[int, float] | None = None) -> Sour
         spikes = None if read == FRAME else analysis[read]
         rate = (rates or {}).get(index)
         if isinstance(op, Conv2d) and (kind := gather.choose(op, spikes, values[read].shape, rate)):
-            gather.emit(op, emitter, kind)
+            gather.emit(op, emitter, kind, analysis[read].high)
         else:
             op.emit(emitter)
         if emitter.result is not None:  # a Readout leaves none

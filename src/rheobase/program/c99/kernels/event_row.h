@@ -1,26 +1,23 @@
-/* Places of the spikes of one row, channel-last: list holds x * channels + c of each, ends[x] how many lie left of x. */
-static void event_row(const uint8_t *spikes, uint16_t *list, uint16_t *ends, int32_t width, int32_t channels)
+/* Places of the events of one row, channel-last: list holds x * channels + c of each, as often as it counts (at most ${most});
+   ends[x] is how many lie left of x. */
+static void ${name}(const uint8_t *events, uint16_t *list, uint16_t *ends, int32_t width, int32_t channels)
 {
     uint32_t count = 0, at = 0;
     int32_t x, c;
     ends[0] = 0;
     for (x = 0; x < width; ++x) {
-        for (c = 0; c + 4 <= channels; c += 4, at += 4, spikes += 4) {
-            if ((spikes[0] | spikes[1] | spikes[2] | spikes[3]) == 0) {
+        for (c = 0; c + 4 <= channels; c += 4, at += 4, events += 4) {
+            uint32_t i;
+            if ((events[0] | events[1] | events[2] | events[3]) == 0) {
                 continue;
             }
-            list[count] = (uint16_t)at; /* kept where the count moves on */
-            count += spikes[0];
-            list[count] = (uint16_t)(at + 1);
-            count += spikes[1];
-            list[count] = (uint16_t)(at + 2);
-            count += spikes[2];
-            list[count] = (uint16_t)(at + 3);
-            count += spikes[3];
+            for (i = 0; i < 4; ++i) {
+                ${append_four}
+            }
         }
-        for (; c < channels; ++c, ++at, ++spikes) {
-            list[count] = (uint16_t)at;
-            count += *spikes;
+        for (; c < channels; ++c, ++at, ++events) {
+            const uint32_t i = 0;
+            ${append}
         }
         ends[x + 1] = (uint16_t)count;
     }

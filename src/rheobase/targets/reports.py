@@ -15,7 +15,7 @@ from rheobase.program.c99.generator import logits_hash, spikes_hash
 from rheobase.program.ir import FRAME
 from rheobase.targets.image import build
 from rheobase.targets.machine import profile, run
-from rheobase.targets.target import Target
+from rheobase.targets.registry import Target
 
 
 @dataclass(frozen=True)
