@@ -64,9 +64,9 @@ def generate(program: Program, rates: Mapping[int, float] | None = None) -> Sour
         )
         emitter.steps.append(f"    /* {emitter.label}: {' x '.join(map(str, shape))} */")
         read = op.inputs[0]
-        spikes = None if read == FRAME else analysis[read]
+        events = None if values[read].frame_order else analysis[read]
         rate = (rates or {}).get(index)
-        if isinstance(op, Conv2d) and (kind := gather.choose(op, spikes, values[read].shape, rate)):
+        if isinstance(op, Conv2d) and (kind := gather.choose(op, events, values[read].shape, rate)):
             gather.emit(op, emitter, kind, analysis[read].high)
         else:
             op.emit(emitter)
