@@ -1,30 +1,86 @@
 """`rheobase export`: the program of a compressed run as C, proven equal to the model."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
+from rheobase import targets
 from rheobase.cli.output import JsonOption, print_table, say, write_json
+from rheobase.errors import ProgramError, RecipeError
 from rheobase.numbers import percent, size
+from rheobase.program import CompiledProgram, Program, verify, write_c
+
+GOLDEN = 2  # recordings that the C self-test carries
+CALIBRATION = 16  # recordings that spike rates are measured on
+BATCH = 64
+TRY = {
+    "c": "cc -std=c99 -O2 model.c self_test.c -o self_test && ./self_test",
+    "cmake": "cmake -B build && cmake --build build && ctest --test-dir build",
+    "arduino": "arduino-cli lib install --zip-path PACKAGE.zip, or copy the folder to the sketchbook's libraries",
+    "zephyr": "west build APPLICATION -- -DZEPHYR_EXTRA_MODULES=$PWD",
+    "esp-idf": "copy the folder to the components of a project, then idf.py build",
+}
 
 
 def export_command(
     run: Annotated[Path, typer.Argument(help="Run folder, compressed.")],
-    to: Annotated[Literal["c"], typer.Option("--to", help="Target format.")] = "c",
+    to: Annotated[
+        Literal["c", "cmake", "arduino", "zephyr", "esp-idf"],
+        typer.Option("--to", help="Plain C, or C packaged for a build system."),
+    ] = "c",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the sources. Default: RUN/c.")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the sources. Default: RUN/c, RUN/arduino, ..."),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Microcontroller, such as cortex-m4: choose its kernels by the spike rates measured."
+        ),
+    ] = None,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="Run on the target's emulated machine: bytes, instructions, equality."),
+    ] = False,
+    samples: Annotated[int, typer.Option(min=1, help="Test recordings that --report runs.")] = 1,
+    optimise: Annotated[str, typer.Option(help="Optimisation that --report compiles with.")] = "-O2",
     json: JsonOption = None,
 ) -> None:
     """Write integer C99, compile it here, and compare it with the model on every test recording.
 
-    Example: rheobase export runs/motion_stable_spike --to c
+    Example: rheobase export runs/motion_stable_spike --to c --target cortex-m4 --report
     """
     from rheobase.training import export_c, open_run
+    from rheobase.training.export import load_program
 
-    exported = export_c(open_run(run), out)
+    chosen = None if target is None else targets.target(target)
+    if report and chosen is None:
+        raise RecipeError(f"--report needs a --target; known: {', '.join(sorted(targets.TARGETS))}")
+    if report and chosen is not None and (reason := targets.missing(chosen)):
+        raise targets.ToolError(reason)
+    opened = open_run(run)
+    exported = export_c(opened, out if to == "c" else None)
     facts = exported.facts
+    folder = exported.folder if to == "c" else out or opened.folder / to
+    rates = None
+    measured = None
+    if chosen is not None or to != "c":
+        program, frames = load_program(opened), opened.dataset().test.frames.swapaxes(0, 1)
+        if chosen is not None:
+            rates = targets.measured_rates(program, np.ascontiguousarray(frames[:, :CALIBRATION]))
+            require_same(program, rates, frames)
+        golden = np.ascontiguousarray(frames[:, :GOLDEN])
+        if to == "c":
+            write_c(program, folder, golden, rates=rates)
+        else:
+            targets.write_package(program, to, folder, golden, rates=rates)
+        if report and chosen is not None:
+            some = np.ascontiguousarray(frames[:, :samples])
+            measured = targets.report(program, chosen, some, optimise=optimise, rates=rates)
     print_table(
         "Layers",
         ["layer", "kind", "weight bits", "weight bytes", "state bytes", "synaptic ops", "dense MACs"],
@@ -46,6 +102,47 @@ def export_command(
         f"{size(facts['bytes_state'])} state; "
         f"test accuracy {percent(facts['accuracy'])}; C equals the model on {facts['equal']} of {facts['samples']} recordings"
     )
-    say(f"sources in {exported.folder}; try there:")
-    say("  cc -std=c99 -O2 model.c self_test.c -o self_test && ./self_test")
-    write_json(json, {"run": str(run), "folder": str(exported.folder), **facts})
+    if measured is not None:
+        show(measured)
+    say(f"sources in {folder}; try there:")
+    say(f"  {TRY[to]}")
+    result = {"run": str(run), "folder": str(folder), **facts}
+    if measured is not None:
+        result["target"] = {**asdict(measured), "bytes_ram": measured.bytes_ram}
+    write_json(json, result)
+
+
+def require_same(program: Program, rates: dict[int, float], frames: NDArray[np.uint8]) -> None:
+    """Compare the kernels chosen by rate with those that the export has proven, on every test recording.
+
+    Raises:
+        ProgramError: they differ.
+    """
+    plain, chosen = CompiledProgram(program), CompiledProgram(program, rates=rates)
+    for start in range(0, frames.shape[1], BATCH):
+        batch = np.ascontiguousarray(frames[:, start : start + BATCH])
+        found = verify(chosen, plain.run_traced(batch), batch)
+        if not found.exact:
+            raise ProgramError(
+                f"kernels chosen by rate differ from the others, at recording {start} or later: "
+                f"{found.first_difference}. Please report this"
+            )
+
+
+def show(measured: targets.Report) -> None:
+    """Print a target's figures."""
+    print_table(
+        f"{measured.target}, {measured.optimise}",
+        ["op", "instructions a step"],
+        [(op, f"{n:,.0f}") for op, n in measured.instructions_by_op.items()],
+    )
+    say(
+        f"{measured.target}: {size(measured.bytes_flash)} flash ({size(measured.bytes_weights)} weights, "
+        f"{size(measured.bytes_code)} code), {size(measured.bytes_ram)} RAM ({size(measured.bytes_state)} state, "
+        f"{size(measured.bytes_stack)} stack)"
+    )
+    say(
+        f"{measured.instructions_per_inference:,.0f} instructions per inference, "
+        f"{measured.instructions_per_dense_mac:.3f} per dense MAC and step; spikes and logits equal to the model's on "
+        f"{measured.samples} of {measured.samples} recordings run there"
+    )

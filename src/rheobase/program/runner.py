@@ -2,7 +2,7 @@
 
 import ctypes
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -26,17 +26,25 @@ class CompiledProgram:
     """A program that runs as the C it ships as, on the host's processor, over many samples a call.
 
     `threads` splits the samples; each thread has a state of its own, so the result does not depend on it.
+    `rates` chooses kernels, as in `write_c`.
 
     Raises:
         ProgramError: the program is not valid.
         CompilerError: there is no C compiler, or it failed (when the first method runs).
     """
 
-    def __init__(self, program: Program, *, threads: int = 1, flags: Sequence[str] = FLAGS) -> None:
+    def __init__(
+        self,
+        program: Program,
+        *,
+        threads: int = 1,
+        flags: Sequence[str] = FLAGS,
+        rates: Mapping[int, float] | None = None,
+    ) -> None:
         self.program = program
         self.threads = max(1, threads)
         self._flags = tuple(flags)
-        self._source = generate(program)
+        self._source = generate(program, rates)
 
     def run(self, frames: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Each step's contribution to the logits, as in the reference's trace; sum over T to decide.

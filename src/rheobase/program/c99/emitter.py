@@ -15,7 +15,7 @@ from rheobase.program.ops.base import Op, Shape
 
 BYTES = {"uint8_t": 1, "uint16_t": 2, "int16_t": 2, "int32_t": 4}
 TAGS = {"uint8_t": "u8", "uint16_t": "u16", "int16_t": "i16", "int32_t": "i32"}
-CTYPES = {"u1": "uint8_t", "i4": "int32_t"}
+CTYPES = {"u1": "uint8_t", "u2": "uint16_t", "u4": "uint32_t", "i4": "int32_t"}
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,12 @@ class Emitter:
         self.state.append(f"    {ctype} {name}[{size}]; /* {self.label} */")
         self.cleared.append(f"    memset(state->{name}, 0, sizeof state->{name});")
         self.membrane_bytes += size * BYTES[ctype]
+
+    def temporary(self, what: str, ctype: str, size: int) -> str:
+        """Scratch room that is dead after the op, asked for before the result's; return its expression."""
+        name = f"{what}{self.index}"
+        self.pointers.append((name, ctype, Block(size * BYTES[ctype], self.index, self.index)))
+        return name
 
     def room(self, over: Sequence[Value] = ()) -> str:
         """Scratch room for the op's result, `shape` of type `storage`; return its expression.

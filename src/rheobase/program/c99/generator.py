@@ -1,6 +1,7 @@
 """`write_c`: a program as a folder of C99 that proves itself."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from rheobase.errors import DataError
 from rheobase.files import atomic_write
 from rheobase.program import ranges, reference
+from rheobase.program.c99 import gather
 from rheobase.program.c99.emitter import Emitter, Value, byte_rows, fill
 from rheobase.program.ir import FRAME, Program
+from rheobase.program.ops import Conv2d
 from rheobase.program.ops.base import INT32_MAX
 
 FNV_START, FNV_PRIME, WORD = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
@@ -37,8 +40,11 @@ def c_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
-def generate(program: Program) -> Source:
+def generate(program: Program, rates: Mapping[int, float] | None = None) -> Source:
     """The C of a program, in memory.
+
+    `rates`, the share of non-zero inputs of ops by their place, chooses the kernels of those convolutions (see
+    `gather`); without it all scatter. What is computed is the same.
 
     Raises:
         ProgramError: the program is not valid.
@@ -57,7 +63,13 @@ def generate(program: Program) -> Source:
             max(readers[index], default=index),
         )
         emitter.steps.append(f"    /* {emitter.label}: {' x '.join(map(str, shape))} */")
-        op.emit(emitter)
+        read = op.inputs[0]
+        events = None if values[read].frame_order else analysis[read]
+        rate = (rates or {}).get(index)
+        if isinstance(op, Conv2d) and (kind := gather.choose(op, events, values[read].shape, rate)):
+            gather.emit(op, emitter, kind, analysis[read].high)
+        else:
+            op.emit(emitter)
         if emitter.result is not None:  # a Readout leaves none
             values[index] = emitter.result
     scratch, pointers = emitter.scratch()
@@ -107,12 +119,18 @@ def generate(program: Program) -> Source:
     )
 
 
-def write_c(program: Program, folder: Path, golden_frames: NDArray[np.uint8] | None = None) -> list[Path]:
+def write_c(
+    program: Program,
+    folder: Path,
+    golden_frames: NDArray[np.uint8] | None = None,
+    *,
+    rates: Mapping[int, float] | None = None,
+) -> list[Path]:
     """Write a program's C: the network, a self-test, a CMake file and a readme; return the paths.
 
     Files: `model.h`, `model.c`, `kernels.h`, `self_test.c`, `CMakeLists.txt`, `README.md`. The self-test
     embeds `golden_frames` (two samples of sparse random counts by default) and the hash of what the reference
-    makes of them.
+    makes of them. `rates` as in `generate`: those that `cost.count` measures on recordings.
 
     Shape: `golden_frames` uint8 `[T, N, C, H, W]`.
     Raises:
@@ -120,7 +138,7 @@ def write_c(program: Program, folder: Path, golden_frames: NDArray[np.uint8] | N
         DataError: golden frames of another type or shape, none, or more steps than a logit can hold.
         OSError: a file cannot be written.
     """
-    source = generate(program)
+    source = generate(program, rates)
     frames = (
         default_frames(program) if golden_frames is None else reference.check_frames(program, golden_frames)
     )

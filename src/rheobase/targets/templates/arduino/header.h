@@ -1,0 +1,2 @@
+/* The spiking network ${name}. */
+#include "model.h"
