@@ -29,8 +29,8 @@ TRY = {
 def export_command(
     run: Annotated[Path, typer.Argument(help="Run folder, compressed.")],
     to: Annotated[
-        Literal["c", "cmake", "arduino", "zephyr", "esp-idf"],
-        typer.Option("--to", help="Plain C, or C packaged for a build system."),
+        Literal["c", "cmake", "arduino", "zephyr", "esp-idf", "nir", "onnx"],
+        typer.Option("--to", help="Plain C, C packaged for a build system, or another tool's format."),
     ] = "c",
     out: Annotated[
         Path | None,
@@ -48,6 +48,13 @@ def export_command(
     ] = False,
     samples: Annotated[int, typer.Option(min=1, help="Test recordings that --report runs.")] = 1,
     optimise: Annotated[str, typer.Option(help="Optimisation that --report compiles with.")] = "-O2",
+    dialect: Annotated[
+        Literal["rheobase", "norse", "snntorch"], typer.Option(help="Whose NIR --to nir writes.")
+    ] = "rheobase",
+    allow_loss: Annotated[
+        bool,
+        typer.Option("--allow-loss", help="Write NIR that says less than the program; losses are listed."),
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Write integer C99, compile it here, and compare it with the model on every test recording.
@@ -57,6 +64,17 @@ def export_command(
     from rheobase.training import export_c, open_run
     from rheobase.training.export import load_program
 
+    if to in ("nir", "onnx"):
+        from rheobase.cli import exchange
+
+        opened = open_run(run)
+        told = (
+            exchange.nir_file(opened, out, dialect, allow_loss=allow_loss)
+            if to == "nir"
+            else exchange.onnx_file(opened, out)
+        )
+        write_json(json, {"run": str(run), **told})
+        return
     chosen = None if target is None else targets.target(target)
     if report and chosen is None:
         raise RecipeError(f"--report needs a --target; known: {', '.join(sorted(targets.TARGETS))}")
