@@ -92,7 +92,10 @@ def _open(source: Source, width: int | None, height: int | None) -> Stream:
     camera, start = _camera(source, width, height)
     blocks = records(source, start, Decoder(AEDAT2, camera.state()))
     return Stream(
-        blocks, camera.width if width is None else width, camera.height if height is None else height
+        blocks,
+        camera.width if width is None else width,
+        camera.height if height is None else height,
+        most=source.size // AEDAT2.record,
     )
 
 

@@ -60,7 +60,10 @@ def _open(source: Source, width: int | None, height: int | None) -> Stream:
         raise Damage(f"byte {start}", f"the header ends without #{END}")
     wide, high = _size(lines)
     return Stream(
-        _blocks(source, start), wide if width is None else width, high if height is None else height
+        _blocks(source, start),
+        wide if width is None else width,
+        high if height is None else height,
+        most=source.size // AEDAT3.record,
     )
 
 

@@ -1,30 +1,19 @@
-"""Records of event-camera files to arrays: `decode.c` compiled on first use, NumPy where there is no compiler.
+"""Records of event-camera files to arrays: in C (`decode.c`), or NumPy where there is no compiler.
 
 A codec is one layout of records. Its NumPy function is what the layout means, and what says where an event lies;
 the C function of the same name computes the same, faster. Both carry their state over blocks in the same array.
 `RHEOBASE_READING=numpy` chooses NumPy.
 """
 
-import ctypes
-import os
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rheobase.errors import RheobaseError, unknown
+from rheobase.events.decode_native import native
 from rheobase.events.stream import BLOCK_BYTES, Block, Damage, Source
-from rheobase.native import CompilerError, compile_shared
-
-SOURCE = Path(__file__).with_name("decode.c")
-FLAGS = ("-std=c99", "-O3", "-march=native")
-VARIABLE = "RHEOBASE_READING"
-NAMES = ("dat", "aedat2", "aedat3", "evt2", "evt21", "evt3")
 
 Ints = NDArray[np.int64]
 
@@ -37,35 +26,6 @@ class Decoded(NamedTuple):
     t: Ints
     p: NDArray[Any]
     at: Ints
-
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """The compiled `decode.c`, or None (after one warning) where it cannot be compiled."""
-    try:
-        found = ctypes.CDLL(str(compile_shared([SOURCE], FLAGS, "decode-events")))
-    except (CompilerError, OSError) as error:
-        warnings.warn(
-            f"reading events falls back to NumPy, several times slower: {error}", UserWarning, stacklevel=2
-        )
-        return None
-    for name in NAMES:
-        function = getattr(found, f"decode_{name}")
-        function.argtypes = [ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 5]
-        function.restype = ctypes.c_int64
-    return found
-
-
-def native() -> ctypes.CDLL | None:
-    """The library that `RHEOBASE_READING` asks for: C by default, None for NumPy.
-
-    Raises:
-        RheobaseError: `RHEOBASE_READING` is neither empty, `c` nor `numpy`.
-    """
-    wanted = os.environ.get(VARIABLE) or "c"
-    if wanted not in ("c", "numpy"):
-        raise RheobaseError(f"{VARIABLE}: " + unknown("way to read", wanted, ("c", "numpy")))
-    return library() if wanted == "c" else None
 
 
 @dataclass(frozen=True)
@@ -87,7 +47,7 @@ class Decoder:
         self._scratch: tuple[NDArray[Any], ...] = ()
 
     def block(self, data: bytes, start: int) -> Block:
-        """The events of whole records; the first record lies at byte `start` of the file."""
+        """The events of whole records, the first of which lies at byte `start`; valid until the next block."""
         before = self.state.copy()
 
         def place(i: int) -> str:
@@ -103,7 +63,7 @@ class Decoder:
         decode = getattr(self._library, f"decode_{self.codec.name}")
         outputs = [array.ctypes.data for array in self._scratch]
         count = decode(data, records, self.state.ctypes.data, *outputs)
-        x, y, t, p = (array[:count].copy() for array in self._scratch)
+        x, y, t, p = (array[:count] for array in self._scratch)
         return Block(x, y, t, p, place)
 
 

@@ -92,7 +92,9 @@ def _opener(name: str, codec: Codec, title: str) -> Callable[[Source, int | None
         state = list(STATES[name])
         if name == "evt21":
             state[2] = int(facts.get("endianness") == "legacy")
-        return Stream(records(source, start, Decoder(codec, state)), *_size(facts, width, height))
+        wide, high = _size(facts, width, height)
+        most = source.size // codec.record
+        return Stream(records(source, start, Decoder(codec, state)), wide, high, most=most)
 
     return open_raw
 
@@ -109,7 +111,9 @@ def _open_dat(source: Source, width: int | None, height: int | None) -> Stream:
             f"byte {start}",
             f"events of type {typed[0]} and {typed[1]} bytes; expected type 0 or 12 (CD events) and 8 bytes",
         )
-    return Stream(records(source, start + 2, Decoder(DAT, [0, 0])), *_size(facts, width, height))
+    wide, high = _size(facts, width, height)
+    blocks = records(source, start + 2, Decoder(DAT, [0, 0]))
+    return Stream(blocks, wide, high, most=source.size // DAT.record)
 
 
 def _header(recording: Recording, name: str) -> bytes:

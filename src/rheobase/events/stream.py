@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import DataError
+from rheobase.events.decode_native import native
 from rheobase.events.recording import Recording
 from rheobase.files import atomic_write
 
@@ -38,6 +39,8 @@ class Damage(Exception):
 @dataclass(frozen=True)
 class Block:
     """Events as they were decoded, not yet checked; `place(i)` says where in the file event `i` lies.
+
+    The arrays are good until the next block is decoded, which may reuse their memory.
 
     Shape: x, y, t, p: [events].
     """
@@ -62,6 +65,31 @@ def places(unit: str, start: int, step: int = 1) -> Callable[[int], str]:
     return lambda i: f"{unit} {start + step * i}"
 
 
+class Buffer:
+    """Events gathered from blocks, in a recording's types."""
+
+    def __init__(self, room: int = 1 << 16):
+        self.count = 0
+        self._arrays = {name: np.empty(max(room, 1), kind) for name, kind in ARRAYS.items()}
+
+    def append(self, block: Block) -> None:
+        """Copy the events of a block to the end."""
+        stop = self.count + len(block)
+        for name, array in self._arrays.items():
+            if stop > len(array):
+                array.resize(max(stop, len(array) * 3 // 2), refcheck=False)
+            array[self.count : stop] = getattr(block, name)
+        self.count = stop
+
+    def take(self) -> dict[str, NDArray[Any]]:
+        """The events gathered, which the buffer then no longer has."""
+        for array in self._arrays.values():
+            array.resize(self.count, refcheck=False)
+        arrays, self.count = self._arrays, 0
+        self._arrays = {name: np.empty(1, kind) for name, kind in ARRAYS.items()}
+        return arrays
+
+
 @dataclass(frozen=True)
 class Stream:
     """What the header of an opened file states (None: nothing), and its events."""
@@ -71,6 +99,8 @@ class Stream:
     height: int | None = None
     label: int | None = None
     time_unit: float = 1e-6
+    most: int = 0
+    """About as many events as the file can hold, by its size: room to make at once; more is made as needed."""
 
 
 @dataclass(frozen=True)
@@ -174,15 +204,11 @@ class Format:
         with self.reporting(source):
             stream = self.open(source, width, height)
         wide, high = stream.width if width is None else width, stream.height if height is None else height
-        blocks: list[Block] = []
+        buffer = Buffer(stream.most)
         with self.reporting(source, salvage):
-            blocks.extend(_checked(stream.blocks, wide, high, ordered=not sort))
-        arrays = {
-            name: np.concatenate([getattr(block, name) for block in blocks])
-            if blocks
-            else np.empty(0, ARRAYS[name])
-            for name in ARRAYS
-        }
+            for block in _checked(stream.blocks, wide, high, ordered=not sort):
+                buffer.append(block)
+        arrays = buffer.take()
         if sort and len(arrays["t"]) and (arrays["t"][1:] < arrays["t"][:-1]).any():
             order = np.argsort(arrays["t"], kind="stable")
             arrays = {name: array[order] for name, array in arrays.items()}
@@ -250,38 +276,31 @@ class Format:
         time_unit: float | None,
         salvage: bool,
     ) -> Iterator[Recording]:
-        waiting: list[Block] = []
         with opened(path) as source:
             with self.reporting(source):
                 stream = self.open(source, width, height)
+            buffer = Buffer()
 
-            def joined() -> Recording:
-                arrays = {
-                    name: np.concatenate([getattr(block, name) for block in waiting]) for name in ARRAYS
-                }
-                waiting.clear()
+            def gathered() -> Recording:
                 return Recording(
-                    **arrays,
+                    **buffer.take(),
                     width=width,
                     height=height,
                     label=stream.label if label is None else label,
                     time_unit=stream.time_unit if time_unit is None else time_unit,
                 )
 
-            count = 0
             with self.reporting(source, salvage):
                 for block in _checked(stream.blocks, width, height):
                     start = 0
-                    while count + len(block) - start >= n_events:
-                        stop = start + n_events - count
-                        waiting.append(block.part(start, stop))
-                        yield joined()
-                        start, count = stop, 0
-                    if start < len(block):
-                        waiting.append(block.part(start, len(block)))
-                        count += len(block) - start
-            if waiting:
-                yield joined()
+                    while buffer.count + len(block) - start >= n_events:
+                        stop = start + n_events - buffer.count
+                        buffer.append(block.part(start, stop))
+                        yield gathered()
+                        start = stop
+                    buffer.append(block.part(start, len(block)))
+            if buffer.count:
+                yield gathered()
 
     def write(self, recording: Recording, path: Path | str) -> None:
         """Write a recording, atomically.
@@ -320,11 +339,8 @@ def _checked(
         fault = _fault(block, width, height, last if ordered else None, ordered)
         good = len(block) if fault is None else fault[0]
         if good:
-            x, y, t, p = (
-                getattr(block, name)[:good].astype(kind, copy=False) for name, kind in ARRAYS.items()
-            )
-            yield Block(x, y, t, p, block.place)
             last = int(block.t[good - 1])
+            yield block.part(0, good) if fault is not None else block
         if fault is not None:
             raise Damage(block.place(good), fault[1])
 
@@ -333,6 +349,8 @@ def _fault(
     block: Block, width: int | None, height: int | None, last: int | None, ordered: bool
 ) -> tuple[int, str] | None:
     """The first event that is wrong, and what is wrong with it."""
+    if _all_fine(block, width, height, last, ordered):
+        return None
     faults: list[tuple[int, str]] = []
     for name, array in (("x", block.x), ("y", block.y), ("t", block.t), ("p", block.p)):
         if array.dtype.kind not in "iub":
@@ -364,4 +382,20 @@ def _fault(
     return min(faults, default=None)
 
 
+def _all_fine(block: Block, width: int | None, height: int | None, last: int | None, ordered: bool) -> bool:
+    """Whether C finds nothing wrong: fast, and of blocks in a recording's types only."""
+    arrays = [getattr(block, name) for name in ARRAYS]
+    fits = all(
+        array.dtype == kind and array.flags.c_contiguous
+        for array, kind in zip(arrays, ARRAYS.values(), strict=True)
+    )
+    checker = native() if fits and ordered else None
+    if checker is None:
+        return False
+    limits = (SIDE_LIMIT if width is None else width, SIDE_LIMIT if height is None else height)
+    least = LEAST_TIME if last is None else last
+    return bool(checker.all_fine(*(array.ctypes.data for array in arrays), len(block), *limits, least))
+
+
+LEAST_TIME = -(1 << 63)
 SORTING = "sort=True (--sort) sorts the events by time"
