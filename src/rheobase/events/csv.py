@@ -45,9 +45,7 @@ def _names_fields(line: str) -> bool:
 
 def _open(source: Source, width: int | None, height: int | None) -> Stream:
     lines = _lines(source)
-    first = next(lines, None)
-    if first is None:
-        raise Damage("", "the file is empty; the first line names the columns x,y,t,p in any order")
+    first = next(lines, "")
     if not _names_fields(first):
         raise Damage("line 1", f"the header must name x, y, t and p once each; it reads {first[:60]!r}")
     return Stream(_blocks(lines, _header(first)), width, height)

@@ -25,8 +25,6 @@ TIME_LIMIT = 2**23
 
 
 def _open(source: Source, width: int | None, height: int | None) -> Stream:
-    if not source.size:
-        raise Damage("", "the file is empty")
     wide, high = SIZE if width is None else width, SIZE if height is None else height
     return Stream(_blocks(source, overflows=high <= OVERFLOW_Y), wide, high, most=source.size // EVENT_BYTES)
 

@@ -25,6 +25,7 @@ from rheobase.events.stream import Block, Damage, Format, Source, Stream, places
 NPY_MAGIC, ZIP_MAGIC = b"\x93NUMPY", b"PK\x03\x04"
 DEFLATE_RATIO = 1032
 """No deflated byte becomes more than these."""
+HEADER_BYTES = 1 << 16
 SCALAR_BYTES = 1 << 12
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
@@ -53,16 +54,17 @@ def _array(file: IO[bytes], name: str) -> Array:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            version = npy.read_magic(file)
+            head = io.BytesIO(file.read(HEADER_BYTES))  # reads from it are bounded, whatever length it claims
+            version = npy.read_magic(head)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read(file)
-            start = file.tell()
-    except (*ZIP_ERRORS, TypeError, SyntaxError, RecursionError, MemoryError, KeyError) as error:
+            shape, _, dtype = read(head)
+            file.seek(head.tell())
+    except Exception as error:  # NumPy evaluates the header as Python, which fails in many ways
         what = f"{name} is not a NumPy file of plain arrays, or damaged ({error})"
         raise Damage("byte 0" if name == "it" else f"array {name}", what) from error
     if dtype.hasobject or not dtype.itemsize or any(side < 0 for side in shape):
         raise Damage("", f"{name} holds {dtype} of shape {shape}: not a NumPy file of plain arrays")
-    return Array(file, dtype, shape, start)
+    return Array(file, dtype, shape, head.tell())
 
 
 def _open_npy(source: Source, width: int | None, height: int | None) -> Stream:

@@ -201,8 +201,7 @@ class Format:
         sort: bool = False,
     ) -> Recording:
         """The recording in an opened file, as `read`."""
-        with self.reporting(source):
-            stream = self.open(source, width, height)
+        stream = self.start(source, width, height)
         wide, high = stream.width if width is None else width, stream.height if height is None else height
         buffer = Buffer(stream.most)
         with self.reporting(source, salvage):
@@ -222,6 +221,17 @@ class Format:
             )
         except DataError as error:
             raise DataError(f"{source.name}: {error}") from error
+
+    def start(self, source: Source, width: int | None, height: int | None) -> Stream:
+        """Read the header of an opened file.
+
+        Raises:
+            DataError: the file is empty, or its header is not that of this format, or damaged.
+        """
+        with self.reporting(source):
+            if not source.size:
+                raise Damage("", "the file is empty")
+            return self.open(source, width, height)
 
     def chunks(
         self,
@@ -256,8 +266,7 @@ class Format:
         """Width and height that the file states, else its largest coordinates plus one."""
         most_x = most_y = 0
         with opened(path) as source:
-            with self.reporting(source):
-                stream = self.open(source, width, height)
+            stream = self.start(source, width, height)
             if stream.width is not None and stream.height is not None:
                 return stream.width, stream.height
             with self.reporting(source, salvage):
@@ -277,8 +286,7 @@ class Format:
         salvage: bool,
     ) -> Iterator[Recording]:
         with opened(path) as source:
-            with self.reporting(source):
-                stream = self.open(source, width, height)
+            stream = self.start(source, width, height)
             buffer = Buffer()
 
             def gathered() -> Recording:
@@ -313,8 +321,8 @@ class Format:
         atomic_write(Path(path), self.dump(recording))
 
     @contextlib.contextmanager
-    def reporting(self, source: Source, salvage: bool = False) -> Iterator[None]:
-        """Make damage a `DataError`, or with `salvage` the end of the events."""
+    def reporting(self, source: Source, salvage: bool | None = None) -> Iterator[None]:
+        """Make damage a `DataError`, or with `salvage` the end of the events; None: there are no events yet."""
         try:
             yield
         except Damage as damage:
@@ -322,7 +330,11 @@ class Format:
                 return
             place = f", {damage.place}" if damage.place else ""
             advice = f". {self.advice}" if self.advice else ""
-            saved = "; salvage=True (--salvage) keeps the events before it" if damage.place else ""
+            saved = (
+                "; salvage=True (--salvage) keeps the events before it"
+                if damage.place and salvage is False
+                else ""
+            )
             raise DataError(f"{source.name}{place}: {damage.what}{saved}{advice}") from damage
         except OSError as error:
             raise DataError(f"{source.name}: cannot be read ({error.strerror or error})") from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rheobase.events.read import find_format
 from rheobase.events.stream import Block, Damage, Format, opened
 
-PIXEL_LIMIT = 1 << 24
+PIXEL_LIMIT = 1 << 22
 """Sensors of more pixels are not searched for hot ones."""
 GAP_SECONDS, GAP_INTERVALS = 0.1, 1000
 GAPS_KEPT = 100_000
@@ -104,7 +104,7 @@ def _count(
 ) -> tuple[Survey, NDArray[np.int64]]:
     """All but the gaps, and the longest intervals between events."""
     with opened(path) as source, made.reporting(source):
-        stream = made.open(source, width, height)
+        stream = made.start(source, width, height)
         stated = stream.width is not None and stream.height is not None
         found = Survey(made.name, 1, 1, stated, stream.label, stream.time_unit)
         pixels = Pixels(stream.width, stream.height)
@@ -140,7 +140,7 @@ class Pixels:
     def __init__(self, width: int | None, height: int | None):
         self.width, self.height = width or 1, height or 1
         self._grows = width is None, height is None
-        self._counts = np.zeros((0, 0), np.int64)
+        self._counts = np.zeros((0, 0), np.int32)
 
     def add(self, block: Block) -> int:
         """Count the events of a block; how many lie outside the sensor."""
@@ -152,11 +152,10 @@ class Pixels:
         good = (x >= 0) & (y >= 0) & (x < self.width) & (y < self.height) & ((block.p == 0) | (block.p == 1))
         if self.width * self.height <= PIXEL_LIMIT:
             if self._counts.shape != (self.height, self.width):
-                larger = np.zeros((self.height, self.width), np.int64)
+                larger = np.zeros((self.height, self.width), np.int32)
                 larger[: self._counts.shape[0], : self._counts.shape[1]] = self._counts
                 self._counts = larger
-            cells = y[good] * self.width + x[good]
-            self._counts += np.bincount(cells, minlength=self._counts.size).reshape(self._counts.shape)
+            np.add.at(self._counts, (y[good], x[good]), 1)
         return int(np.count_nonzero(~good))
 
     def hot(self) -> list[tuple[int, int, int]]:
