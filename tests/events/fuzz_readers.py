@@ -104,7 +104,7 @@ def _check(path: Path, name: str | None) -> str:
     except DataError:
         assert whole is None, "salvage refused what reading did not"
     try:
-        survey(path, format=name)
+        survey(path, format=name, salvage=True)
     except DataError:
         assert salvaged is None, "the survey refused what could be salvaged"
     if salvaged is None:

@@ -120,7 +120,7 @@ def test_wrong_sensor_size_is_found(tmp_path):
 
 def test_unknown_suffix_lists_the_readable_ones(tmp_path):
     (tmp_path / "a.xyz").write_bytes(b"what is this")
-    with pytest.raises(DataError, match=r"a\.xyz: .*readable: \.bin, \.csv, \.txt, \.npy, \.npz, \.h5"):
+    with pytest.raises(DataError, match=r"a\.xyz: .*readable: \.bin, \.csv, \.npy, \.npz, \.h5"):
         read_recording(tmp_path / "a.xyz")
 
 

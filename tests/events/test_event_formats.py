@@ -131,7 +131,7 @@ def test_aedat3_polarity_packets(read):
 )
 def test_aedat3_hostile_packets_name_the_byte_of_the_packet(read, data, message):
     good = packet(1, polarity(9, 9, 0, 1))
-    with pytest.raises(DataError, match=f"file, byte {len(AEDAT3 + good)}: .*{message}"):
+    with pytest.raises(DataError, match=f"file: byte {len(AEDAT3 + good)}: .*{message}"):
         read(AEDAT3 + good + data)
     assert rows(read(AEDAT3 + good + data, salvage=True))[0] == (9, 9, 0, 1)
 

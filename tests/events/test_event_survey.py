@@ -53,9 +53,11 @@ def test_hot_pixels(tmp_path):
 
 def test_damage_is_told_with_what_comes_before_it(tmp_path):
     (tmp_path / "a.dat").write_bytes(files()["dat"][:-3])
-    found = survey(tmp_path / "a.dat")
+    with pytest.raises(DataError, match=r"byte \d+: the file ends inside a record"):
+        survey(tmp_path / "a.dat")
+    found = survey(tmp_path / "a.dat", salvage=True)
     assert found.events == 59 and "the file ends inside a record: 5 of its 8 bytes" in found.damage
-    assert any("--salvage keeps the 59 events" in line for line in found.warnings())
+    assert any("59 events come before it" in line for line in found.warnings())
     (tmp_path / "a.dat").write_bytes(b"")
     with pytest.raises(DataError, match="empty"):
         survey(tmp_path / "a.dat")

@@ -49,7 +49,7 @@ def test_random_bytes_give_a_recording_or_a_data_error(data):
     try:
         recording = parse_nmnist(data, name="noise.bin")
     except DataError as error:
-        assert str(error).startswith("noise.bin")
+        assert str(error).startswith("noise.bin: ")
     else:
         assert recording.x.max(initial=0) < 34
 

@@ -89,6 +89,9 @@ def info_command(
         int | None, typer.Option(help="Width of the sensor, if the file does not state it.")
     ] = None,
     height: Annotated[int | None, typer.Option(help="Height of the sensor, likewise.")] = None,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Of a damaged file, look at the events before the damage.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Say what is in one recording, and what is wrong with it, in bounded memory.
@@ -97,7 +100,7 @@ def info_command(
     """
     from rheobase.events import survey
 
-    found = survey(file, format=format, width=width, height=height)
+    found = survey(file, format=format, width=width, height=height, salvage=salvage)
     on = found.on / found.events if found.events else 0.0
     result = {
         "file": str(file),

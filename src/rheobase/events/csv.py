@@ -108,7 +108,7 @@ def _sniff(head: bytes) -> bool:
     return _names_fields(line.removeprefix(BOM))
 
 
-CSV_FORMAT = Format("csv", "CSV", (".csv", ".txt"), _open, _sniff, _dump)
+CSV_FORMAT = Format("csv", "CSV", (".csv",), _open, _sniff, _dump)
 
 
 def read_csv(

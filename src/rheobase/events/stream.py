@@ -328,7 +328,7 @@ class Format:
         except Damage as damage:
             if salvage and damage.place:
                 return
-            place = f", {damage.place}" if damage.place else ""
+            place = f": {damage.place}" if damage.place else ""
             advice = f". {self.advice}" if self.advice else ""
             saved = (
                 "; salvage=True (--salvage) keeps the events before it"

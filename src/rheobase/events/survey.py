@@ -45,7 +45,7 @@ class Survey:
     hot: list[tuple[int, int, int]] = field(default_factory=list)
     """Pixels (x, y, events) with 100 events and 20 times the mean of pixels that have any; the hottest first."""
     damage: str = ""
-    """Where and how the file is damaged: what follows was not read."""
+    """Where and how a salvaged file is damaged: what follows was not read."""
 
     @property
     def seconds(self) -> float:
@@ -61,7 +61,7 @@ class Survey:
         """What a user should know, a line each."""
         found = []
         if self.damage:
-            found.append(f"damaged: {self.damage}; --salvage keeps the {self.events:,} events before it")
+            found.append(f"damaged: {self.damage}; {self.events:,} events come before it")
         if not self.events:
             found.append("no events")
         if self.disorder:
@@ -82,15 +82,20 @@ class Survey:
 
 
 def survey(
-    path: Path | str, *, format: str | None = None, width: int | None = None, height: int | None = None
+    path: Path | str,
+    *,
+    format: str | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    salvage: bool = False,
 ) -> Survey:
-    """What is in a file.
+    """What is in a file; with `salvage`, of a damaged file what comes before the damage.
 
     Raises:
-        DataError: the format is not known, or the file is absent or damaged from its header on.
+        DataError: the format is not known, or the file is absent or damaged.
     """
     made = find_format(path, format)
-    found, longest = _count(path, made, width, height)
+    found, longest = _count(path, made, width, height, salvage)
     if found.events:
         interval = (found.last - found.first) / found.events
         least = max(GAP_SECONDS / found.time_unit, GAP_INTERVALS * interval)
@@ -100,10 +105,10 @@ def survey(
 
 
 def _count(
-    path: Path | str, made: Format, width: int | None, height: int | None
+    path: Path | str, made: Format, width: int | None, height: int | None, salvage: bool
 ) -> tuple[Survey, NDArray[np.int64]]:
     """All but the gaps, and the longest intervals between events."""
-    with opened(path) as source, made.reporting(source):
+    with opened(path) as source, made.reporting(source, False):
         stream = made.start(source, width, height)
         stated = stream.width is not None and stream.height is not None
         found = Survey(made.name, 1, 1, stated, stream.label, stream.time_unit)
@@ -116,6 +121,8 @@ def _count(
                     before = int(block.t[-1])
                     found.outside += pixels.add(block)
         except Damage as damage:
+            if not salvage:
+                raise
             found.damage = f"{damage.place}: {damage.what}" if damage.place else damage.what
     found.width, found.height, found.hot = pixels.width, pixels.height, pixels.hot()
     return found, longest
