@@ -8,10 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rheobase.events.fields import BLOCK_EVENTS, FieldBlocks
 from rheobase.events.recording import Recording
-from rheobase.events.stream import Block, Damage, Format, Source, Stream
+from rheobase.events.stream import Block, Damage, Format, Source, Stream, places
 
 FIELDS = ("x", "y", "t", "p")
 LINE_LIMIT = 1 << 16
@@ -69,10 +70,24 @@ def _blocks(lines: Iterator[str], header: list[str]) -> Iterator[Block]:
     raise damage
 
 
+def _table(rows: list[str], header: list[str]) -> list[NDArray[np.int64]] | None:
+    """The fields of rows none of which is empty or wrong, at once; None where one may be."""
+    if any(row.count(",") != len(header) - 1 for row in rows):
+        return None
+    cells = ",".join(rows).split(",")
+    try:
+        columns = [cells[header.index(field) :: len(header)] for field in FIELDS]
+        return [np.array(list(map(int, column)), dtype=np.int64) for column in columns]
+    except (ValueError, OverflowError):
+        return None
+
+
 def _block(
     fields: FieldBlocks, rows: list[str], number: int, header: list[str]
 ) -> tuple[Block, Damage | None]:
     """The events of the rows from line `number` on, up to the first that cannot be read, and what is wrong there."""
+    if (whole := _table(rows, header)) is not None:
+        return fields.block(dict(zip(FIELDS, whole, strict=True)), places("line", number)), None
     numbers = [number + i for i, row in enumerate(rows) if row.strip()]
     cells = [row.split(",") for row in rows if row.strip()]
     columns = [header.index(field) for field in FIELDS]

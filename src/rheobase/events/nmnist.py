@@ -36,9 +36,9 @@ def _blocks(source: Source, *, overflows: bool) -> Iterator[Block]:
         data = source.read(start, step)
         rest = len(data) % EVENT_BYTES
         rows = np.frombuffer(data, np.uint8, len(data) - rest).reshape(-1, EVENT_BYTES)
-        x, y, p = rows[:, 0], rows[:, 1], rows[:, 2] >> 7
-        low = rows[:, 2:].astype(np.int64)
-        t = wrapped + ((low[:, 0] & 0x7F) << 16 | low[:, 1] << 8 | low[:, 2])
+        x, y, high, middle, low = rows.T.astype(np.uint16)
+        p = (high >> 7).astype(np.uint8)
+        t = wrapped + ((high & 0x7F).astype(np.int64) << 16 | middle << 8 | low)
         at = np.arange(len(rows))
         if overflows and (marks := y == OVERFLOW_Y).any():
             t += OVERFLOW_TICKS * np.cumsum(marks)
