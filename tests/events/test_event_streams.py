@@ -142,8 +142,6 @@ def test_cut_at_every_byte(name, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_out_of_order(name, tmp_path):
     """Events out of order are refused by place, kept up to there by salvage, sorted on demand."""
-    if name in ("evt21", "aedat3", "npz"):
-        pytest.skip("written in units larger than one event")
     late = sample()
     t = late.t.copy()
     t[[30, 40]] = t[[40, 30]]
