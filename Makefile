@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv dev demo test lint bench clean
+.PHONY: venv dev demo test lint bench fuzz-readers clean
 
 venv: .venv/.installed
 dev: .venv/.installed-dev
@@ -30,12 +30,18 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # Every benchmark with its goals; all run, and the failures are named at the end. Minutes each: best on an idle machine.
-BENCHMARKS := neuron_scan binning attention memory train_step engine mcu encoders
+BENCHMARKS := neuron_scan binning readers attention memory train_step engine mcu encoders
 
 bench: dev
 	@failed=; for name in $(BENCHMARKS); do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py --check $(BENCH_OPTIONS) || failed="$$failed $$name"; echo; \
 	done; if [ -n "$$failed" ]; then echo "benchmarks that failed or missed a goal:$$failed"; exit 1; fi
+
+# Damaged and random files for every reader of recordings: `make fuzz-readers N=100000`.
+N ?= 10000
+
+fuzz-readers: dev
+	$(BIN)/python -X faulthandler tests/events/fuzz_readers.py $(N)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

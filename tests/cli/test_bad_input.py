@@ -261,11 +261,17 @@ def recording():
 def test_damaged_recording(refused, tmp_path, data, says):
     path = tmp_path / "00001.bin"
     path.write_bytes(data)
-    refused("data", "info", path, names=[path, says, "get it again"])
+    for line in (["convert", path, tmp_path / "out.npz"], ["info", path]):
+        if line[0] == "convert" or says != "damaged or not N-MNIST":  # of which info counts what is wrong
+            refused("data", *line, names=[path, says, "get it again"])
+    assert not (tmp_path / "out.npz").exists()
 
 
 def test_recording_of_unknown_kind(refused, tmp_path):
-    refused("data", "info", tmp_path / "a.aedat", names=["a.aedat", ".bin, .csv, .npy, .npz"])
+    (tmp_path / "a.xyz").write_bytes(b"what is this")
+    names = ["a.xyz", ".bin, .csv, .npy, .npz, .h5, .hdf5, .aedat, .aedat2"]
+    refused("data", "info", tmp_path / "a.xyz", names=names)
+    refused("data", "convert", tmp_path / "a.bin", tmp_path / "b.npz", names=["a.bin", "No such file"])
     refused("data", "info", tmp_path / "a.bin", names=[tmp_path / "a.bin", "No such file"])
 
 

@@ -99,15 +99,59 @@ def test_data_info(rheobase, recording, tmp_path):
     write_nmnist(recording, path)
     done = rheobase("data", "info", path, "--json", tmp_path / "info.json")
     assert done.code == 0, done.err
-    assert done.out == "a [b].bin: 4 events on 34x34 pixels in 0.100 s, 75 % of them ON\n"
+    assert done.out == (
+        "a [b].bin (nmnist): 4 events on 34x34 pixels in 0.100 s, 40 events/s, 75 % of them ON\n"
+    )
     assert json.loads((tmp_path / "info.json").read_text()) == {
         "file": str(path),
+        "format": "nmnist",
         "sensor": [34, 34],
+        "sensor_stated": True,
         "events": 4,
         "seconds": pytest.approx(0.1),
+        "events_per_second": pytest.approx(40),
         "on_share": 0.75,
         "label": None,
+        "disorder": 0,
+        "outside": 0,
+        "gaps": 0,
+        "hot_pixels": [],
+        "damage": "",
+        "warnings": [],
     }
+
+
+def test_data_info_warns(rheobase, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("x,y,t,p\n1,1,5,1\n1,7,4,0\n1,1,oops,1\n")
+    done = rheobase("data", "info", path, "--width", "2", "--height", "2", "--salvage", "--json", "-")
+    assert done.code == 0, done.err
+    assert (done.json["disorder"], done.json["outside"], len(done.json["warnings"])) == (1, 1, 3)
+    assert done.json["damage"].startswith("line 4: ")
+    assert done.err.count("warning: ") == 3
+
+
+def test_data_convert(rheobase, recording, tmp_path):
+    write_nmnist(recording, tmp_path / "a.bin")
+    for source, target in (("a.bin", "b.raw"), ("b.raw", "c.npz"), ("c.npz", "d.bin")):
+        done = rheobase("data", "convert", tmp_path / source, tmp_path / target, "--json", "-")
+        assert done.code == 0, done.err
+        assert done.json == {"file": str(tmp_path / target), "events": 4}
+    assert (tmp_path / "d.bin").read_bytes() == (tmp_path / "a.bin").read_bytes()
+    done = rheobase("data", "convert", tmp_path / "a.bin", tmp_path / "e", "--to", "evt2")
+    assert done.code == 0 and (tmp_path / "e").read_bytes().startswith(b"% evt 2.0")
+
+
+def test_data_convert_salvages_and_sorts(rheobase, tmp_path):
+    source, target = tmp_path / "a.csv", tmp_path / "b.csv"
+    source.write_text("x,y,t,p\n1,1,5,1\n1,2,4,0\n1,1,oops,1\n")
+    assert rheobase("data", "convert", source, target).code == 1
+    assert not target.exists()
+    assert rheobase("data", "convert", source, target, "--salvage").code == 0
+    assert target.read_text() == "x,y,t,p\n1,1,5,1\n"
+    assert rheobase("data", "convert", source, target, "--salvage", "--sort").code == 0
+    assert target.read_text() == "x,y,t,p\n1,2,4,0\n1,1,5,1\n"
+    assert "OUT is IN" in rheobase("data", "convert", source, source).err
 
 
 def test_data_fetch_checks_what_is_there(rheobase, monkeypatch, tmp_path):

@@ -1,5 +1,9 @@
 """CSV and NumPy files, and the reader that chooses by suffix."""
 
+import io
+import os
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -115,8 +119,40 @@ def test_wrong_sensor_size_is_found(tmp_path):
 
 
 def test_unknown_suffix_lists_the_readable_ones(tmp_path):
-    with pytest.raises(DataError, match=r"cannot read \.aedat4; readable: \.bin, \.csv, \.npy, \.npz"):
-        read_recording(tmp_path / "a.aedat4")
+    (tmp_path / "a.xyz").write_bytes(b"what is this")
+    with pytest.raises(DataError, match=r"a\.xyz: .*readable: \.bin, \.csv, \.npy, \.npz, \.h5"):
+        read_recording(tmp_path / "a.xyz")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.csv")
+    for name in ("a.csv", "."):
+        with pytest.raises(DataError, match="cannot be read"):
+            read_recording(tmp_path / name)
+
+
+def test_npz_that_claims_more_than_it_holds(tmp_path):
+    """A header of 10^12 events on a few bytes is refused before anything of that size is made."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        for name in "xytp":
+            data = io.BytesIO()
+            np.lib.format.write_array_header_1_0(
+                data, {"descr": "<i8", "fortran_order": False, "shape": (10**12,)}
+            )
+            file.writestr(f"{name}.npy", data.getvalue() + bytes(80))
+    with pytest.raises(DataError, match=r"array x: its header claims 8000000000128 bytes, the archive 208"):
+        read_recording(tmp_path / "a.npz")
+
+
+def test_npy_cut_short(tmp_path):
+    rows = np.zeros(3, dtype=[("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("p", "u1")])
+    np.save(tmp_path / "a.npy", rows)
+    data = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(data[:-1])
+    place = f"byte {len(data) - 13}"
+    with pytest.raises(DataError, match=f"{place}: the file ends inside its array: 2 of 3 events are there"):
+        read_npy(tmp_path / "a.npy")
+    assert len(read_recording(tmp_path / "a.npy", salvage=True)) == 2
 
 
 def test_which_files_state_their_sensor(tmp_path):

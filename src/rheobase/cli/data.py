@@ -1,4 +1,4 @@
-"""`rheobase data`: list the data sets, look into one, look into one recording."""
+"""`rheobase data`: list the data sets, look into one; look into one recording, convert it."""
 
 import os
 from pathlib import Path
@@ -81,30 +81,82 @@ def _part(frames: "FrameSet") -> dict[str, float]:
 
 @app.command("info")
 def info_command(
-    file: Annotated[Path, typer.Argument(help="A recording: .bin (N-MNIST), .npz, .npy or .csv.")],
+    file: Annotated[Path, typer.Argument(help="A recording of any known format.")],
+    format: Annotated[
+        str | None, typer.Option(help="Its format, where neither content nor suffix say.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Width of the sensor, if the file does not state it.")
+    ] = None,
+    height: Annotated[int | None, typer.Option(help="Height of the sensor, likewise.")] = None,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Of a damaged file, look at the events before the damage.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
-    """Say what is in one recording.
+    """Say what is in one recording, and what is wrong with it, in bounded memory.
 
-    Example: rheobase data info recording.csv
+    Example: rheobase data info recording.raw
     """
-    from rheobase.events import read_recording
+    from rheobase.events import survey
 
-    recording = read_recording(file)
-    on = float(recording.p.mean()) if len(recording) else 0.0
+    found = survey(file, format=format, width=width, height=height, salvage=salvage)
+    on = found.on / found.events if found.events else 0.0
     result = {
         "file": str(file),
-        "sensor": [recording.height, recording.width],
-        "events": len(recording),
-        "seconds": recording.duration,
+        "format": found.format,
+        "sensor": [found.height, found.width],
+        "sensor_stated": found.size_stated,
+        "events": found.events,
+        "seconds": found.seconds,
+        "events_per_second": found.rate,
         "on_share": on,
-        "label": recording.label,
+        "label": found.label,
+        "disorder": found.disorder,
+        "outside": found.outside,
+        "gaps": found.gaps,
+        "hot_pixels": found.hot,
+        "damage": found.damage,
+        "warnings": found.warnings(),
     }
+    guessed = "" if found.size_stated else " (by its largest coordinates)"
     say(
-        f"{file.name}: {len(recording):,} events on {recording.height}x{recording.width} pixels in "
-        f"{recording.duration:.3f} s, {100 * on:.0f} % of them ON"
+        f"{file.name} ({found.format}): {found.events:,} events on {found.height}x{found.width} pixels{guessed} in "
+        f"{found.seconds:.3f} s, {found.rate:,.0f} events/s, {100 * on:.0f} % of them ON"
     )
+    for line in found.warnings():
+        say(f"warning: {line}", style="yellow")
     write_json(json, result)
+
+
+@app.command("convert")
+def convert_command(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A recording of any known format.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    to: Annotated[str | None, typer.Option(help="Format to write. Default: that of OUT's suffix.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Format of IN. Default: told by content, then suffix.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Width of the sensor, if IN does not state it.")] = None,
+    height: Annotated[int | None, typer.Option(help="Height of the sensor, likewise.")] = None,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Of a damaged file, keep the events before.")
+    ] = False,
+    sort: Annotated[bool, typer.Option("--sort", help="Sort events that are out of order by time.")] = False,
+    json: JsonOption = None,
+) -> None:
+    """Write a recording in another format.
+
+    Example: rheobase data convert recording.raw recording.npz
+    """
+    from rheobase.events import read_recording, write_recording
+
+    if target.exists() and source.exists() and target.samefile(source):
+        raise RecipeError(f"{target}: OUT is IN; name another file")
+    recording = read_recording(source, format=format, width=width, height=height, salvage=salvage, sort=sort)
+    write_recording(recording, target, format=to)
+    say(f"{target}: {len(recording):,} events on {recording.height}x{recording.width} pixels")
+    write_json(json, {"file": str(target), "events": len(recording)})
 
 
 @app.command("fetch")

@@ -1,6 +1,7 @@
 """Event recordings: read, write, bin, corrupt, simulate. NumPy only; nothing here knows of networks.
 
-`read_recording` opens a file of any known format, `bin_by_time` and `bin_by_count` turn a recording into
+`read_recording` opens a file of any known format (`FORMATS`), `read_chunks` one too large for memory, `write_recording`
+writes one, `bin_by_time` and `bin_by_count` turn a recording into
 frames, `downsample`, `drop_events` and `add_noise` make recordings from recordings, `simulate` is a model of
 the camera.
 """
@@ -9,22 +10,27 @@ from rheobase.events.binning import bin_by_count, bin_by_time
 from rheobase.events.csv import read_csv, write_csv
 from rheobase.events.nmnist import format_nmnist, parse_nmnist, read_nmnist, write_nmnist
 from rheobase.events.numpy_files import read_npy, read_npz, write_npz
-from rheobase.events.read import read_recording
+from rheobase.events.read import FORMATS, find_format, read_chunks, read_recording, write_recording
 from rheobase.events.recording import Recording
 from rheobase.events.saccade import saccade_frames, saccade_path
 from rheobase.events.sensor import Sensor, simulate, simulate_batch
+from rheobase.events.survey import Survey, survey
 from rheobase.events.transform import add_noise, downsample, drop_events
 
 __all__ = [
+    "FORMATS",
     "Recording",
     "Sensor",
+    "Survey",
     "add_noise",
     "bin_by_count",
     "bin_by_time",
     "downsample",
     "drop_events",
+    "find_format",
     "format_nmnist",
     "parse_nmnist",
+    "read_chunks",
     "read_csv",
     "read_nmnist",
     "read_npy",
@@ -34,7 +40,9 @@ __all__ = [
     "saccade_path",
     "simulate",
     "simulate_batch",
+    "survey",
     "write_csv",
     "write_nmnist",
     "write_npz",
+    "write_recording",
 ]

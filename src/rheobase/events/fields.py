@@ -1,45 +1,48 @@
-"""The fields a foreign file names x, y, t, p, made into a recording."""
+"""The fields a foreign file names x, y, t, p, as blocks of events."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rheobase.errors import DataError
-from rheobase.events.recording import Recording
+from rheobase.events.stream import Block, Damage
+
+BLOCK_EVENTS = 1 << 15
 
 
-def recording_from_fields(
-    fields: Mapping[str, NDArray[Any]],
-    name: str,
-    *,
-    width: int | None = None,
-    height: int | None = None,
-    label: int | None = None,
-    time_unit: float = 1e-6,
-) -> Recording:
-    """A recording from arrays `x, y, t, p`; polarities of -1 and 1 become 0 and 1.
-
-    A `width` or `height` of None is the largest coordinate plus one, which is a guess: the border may have
-    been silent.
+def require_fields(names: Iterable[str]) -> None:
+    """Check that x, y, t and p are among the names.
 
     Raises:
-        DataError: the events cannot be a recording; the message starts with `name`.
+        Damage: one is missing.
     """
-    missing = [field for field in "xytp" if field not in fields]
-    if missing:
-        raise DataError(
-            f"{name}: no field {', '.join(missing)}; it needs x, y, t and p, and has {sorted(fields)}"
-        )
-    x, y, t, p = (np.asarray(fields[field]) for field in "xytp")
-    if p.dtype.kind == "i" and (p < 0).any():
-        if not np.isin(p, (-1, 1)).all():
-            raise DataError(f"{name}: polarities are 0 and 1, or -1 and 1; found {np.unique(p)[:5].tolist()}")
-        p = p > 0
-    try:
-        wide = int(x.max(initial=0)) + 1 if width is None else int(width)
-        high = int(y.max(initial=0)) + 1 if height is None else int(height)
-        return Recording(x, y, t, p, width=wide, height=high, label=label, time_unit=time_unit)
-    except (DataError, TypeError, ValueError) as error:
-        raise DataError(f"{name}: {error}") from error
+    have = sorted(names)
+    if missing := [field for field in "xytp" if field not in have]:
+        raise Damage("", f"no field {', '.join(missing)}; it needs x, y, t and p, and has {have}")
+
+
+class FieldBlocks:
+    """Blocks of fields, with polarities of -1 and 1 made 0 and 1; a file has either -1 or 0."""
+
+    def __init__(self) -> None:
+        self._zero = self._minus = False
+
+    def block(self, fields: Mapping[str, NDArray[Any]], place: Callable[[int], str]) -> Block:
+        """The events of arrays `x, y, t, p`.
+
+        Raises:
+            Damage: polarities other than 0 and 1, or -1 and 1.
+        """
+        x, y, t, p = (fields[field] for field in "xytp")
+        if p.dtype.kind == "i" and len(p):
+            zero, minus = bool((p == 0).any()), p < 0
+            self._zero, self._minus = self._zero or zero, self._minus or bool(minus.any())
+            if self._minus and (self._zero or not (np.abs(p) == 1).all()):
+                found = np.unique(p)[:5].tolist()
+                raise Damage(
+                    place(int((p != 1).argmax())), f"polarities are 0 and 1, or -1 and 1; found {found}"
+                )
+            if self._minus:
+                p = (p > 0).astype(np.uint8)
+        return Block(x, y, t, p, place)

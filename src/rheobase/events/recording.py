@@ -99,15 +99,15 @@ def _check_values(arrays: dict[str, NDArray[Any]], width: int, height: int) -> N
         return
     for name, size, side in (("x", width, "width"), ("y", height, "height")):
         array = arrays[name]
-        wrong = (array < 0) | (array >= size)
-        if wrong.any():
+        if array.max() >= size or array.min() < 0:
+            wrong = (array < 0) | (array >= size)
             i = int(wrong.argmax())
             raise DataError(
                 f"{int(wrong.sum())} of {len(array)} events lie outside the sensor: event {i} has "
                 f"{name} = {int(array[i])}, {side} is {size} (so 0 to {size - 1}); is the sensor size right?"
             )
-    wrong = (arrays["p"] != 0) & (arrays["p"] != 1)
-    if wrong.any():
+    if arrays["p"].max() > 1 or arrays["p"].min() < 0:
+        wrong = (arrays["p"] != 0) & (arrays["p"] != 1)
         i = int(wrong.argmax())
         raise DataError(f"polarity is 0 (OFF) or 1 (ON); event {i} has p = {int(arrays['p'][i])}")
     t = arrays["t"]
