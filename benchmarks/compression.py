@@ -246,21 +246,24 @@ def membrane_row(data: str, seed: int, arm: str) -> list[dict[str, object]]:
     return [cell.row(arm, cell.fit(model, objective), start)]
 
 
-def jobs(study: str, data: str, seeds: list[int], done: set[tuple[int, str]]) -> list[object]:
-    """What is left to do, as joblib takes it."""
+def jobs(
+    study: str, data: str, seeds: list[int], done: set[tuple[int, str]], chosen: list[str] | None
+) -> list[object]:
+    """What is left to do, as joblib takes it; `chosen` are the arms of `weights` and `membranes` that are wanted."""
     if study in ("pruning", "composed"):
         whole, last = (
             (pruning_rows, list(PRUNING)[-1]) if study == "pruning" else (composed_rows, COMPOSED[-1])
         )
         return [delayed(whole)(data, seed) for seed in seeds if (seed, last) not in done]
     arms, work = (list(WEIGHTS), weights_row) if study == "weights" else (list(MEMBRANES), membrane_row)
-    return [delayed(work)(data, seed, arm) for seed in seeds for arm in arms if (seed, arm) not in done]
+    wanted = [arm for arm in arms if chosen is None or arm in chosen]
+    return [delayed(work)(data, seed, arm) for seed in seeds for arm in wanted if (seed, arm) not in done]
 
 
-def run(study: str, data: str, path: Path, seeds: list[int], n_jobs: int) -> None:
+def run(study: str, data: str, path: Path, seeds: list[int], n_jobs: int, chosen: list[str] | None) -> None:
     """Train what has no row yet; rows are appended as they come."""
     done = {(int(row["seed"]), row["arm"]) for row in read(path)}
-    todo = jobs(study, data, seeds, done)
+    todo = jobs(study, data, seeds, done, chosen)
     print(f"{len(todo)} jobs to do, {len(done)} rows done")
     for seed in seeds:
         Cell(study, data, seed)  # fill the cache before the workers ask for it
@@ -372,6 +375,7 @@ def main() -> None:
     runs.add_argument("study", choices=["weights", "pruning", "membranes", "composed"])
     runs.add_argument("data", choices=sorted(DATA))
     runs.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    runs.add_argument("--arms", nargs="+", help="of weights and membranes: these alone")
     runs.add_argument("--jobs", type=int, default=2)
     runs.add_argument("--out", type=Path)
     tables = commands.add_parser("table")
@@ -386,7 +390,7 @@ def main() -> None:
         return
     name = f"compression_{arguments.study}_{arguments.data}.csv"
     out = arguments.out or Path(__file__).parent.parent / "results" / name
-    run(arguments.study, arguments.data, out, arguments.seeds, arguments.jobs)
+    run(arguments.study, arguments.data, out, arguments.seeds, arguments.jobs, arguments.arms)
 
 
 if __name__ == "__main__":
