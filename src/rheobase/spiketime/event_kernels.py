@@ -1,0 +1,232 @@
+"""The event-driven kernels on processors: `events.c` compiled on first use, and the count of what they executed.
+
+Spike times and causal sets are bit for bit those of `crossing.Reference`: both sum in the order of arrival, in float64.
+Gradients are sums over samples and outputs in another order, equal to a few units of float64's last place.
+`RHEOBASE_SPIKETIME=torch` chooses the reference.
+"""
+
+import ctypes
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from rheobase.errors import RheobaseError, unknown
+from rheobase.native import CompilerError, compile_shared
+from rheobase.spiketime.geometry import Geometry
+
+if TYPE_CHECKING:
+    from rheobase.spiketime.crossing import Crossings
+
+SOURCE = Path(__file__).with_name("events.c")
+# No contraction: W * t - S must round twice, as torch's does, or spikes at the threshold differ.
+FLAGS = (
+    "-std=gnu11",
+    "-O3",
+    "-march=native",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+)
+THREADED = "-fopenmp"
+VARIABLE = "RHEOBASE_SPIKETIME"
+GRAIN = 1 << 15  # pairs worth one more thread
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("times", "weight", "scale", "at", "out", "slope", "last", "work")
+        ),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("samples", "channels", "height", "width", "kh", "kw", "sh", "sw")
+        ),
+        *((name, ctypes.c_int64) for name in ("ph", "pw", "oh", "ow", "outputs")),
+        *((name, ctypes.c_double) for name in ("threshold", "t_max")),
+    ]
+
+
+@dataclass
+class Executed:
+    """What the kernels did within `counted()`, in operations on (input spike, output neuron) pairs.
+
+    `forward`: additions of a weight to a potential that had not fired; `errors`, `updates`: causal pairs visited to
+    propagate errors and to update weights. `lanes` are the same three with the idle lanes of vector blocks: what the
+    processor computed.
+    """
+
+    forward: int = 0
+    errors: int = 0
+    updates: int = 0
+    lanes: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def total(self) -> int:
+        """Operations of one step of training."""
+        return self.forward + self.errors + self.updates
+
+
+_meters: list[Executed] = []
+
+
+@contextmanager
+def counted() -> Iterator[Executed]:
+    """Counts what the kernels execute within the block."""
+    meter = Executed()
+    _meters.append(meter)
+    try:
+        yield meter
+    finally:
+        _meters.remove(meter)
+
+
+def _note(kind: int, pairs: int, lanes: int) -> None:
+    name = ("forward", "errors", "updates")[kind]
+    for meter in _meters:
+        setattr(meter, name, getattr(meter, name) + pairs)
+        executed = list(meter.lanes)
+        executed[kind] += lanes
+        meter.lanes = (executed[0], executed[1], executed[2])
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled `events.c`, or None (after one warning) where it cannot be compiled."""
+    try:
+        found = ctypes.CDLL(str(_compiled()))
+    except (CompilerError, OSError) as error:
+        warnings.warn(
+            f"spike-time layers fall back to sorted torch, many times slower: {error}",
+            UserWarning,
+            stacklevel=2,
+        )
+        return None
+    for function in (found.rel_psp_forward, found.rel_psp_to_weights, found.rel_psp_to_times):
+        function.argtypes, function.restype = [ctypes.POINTER(_Layer), ctypes.c_int], ctypes.c_int
+    return found
+
+
+def _compiled() -> Path:
+    try:
+        return compile_shared([SOURCE], [*FLAGS, THREADED], "spike-times", ["-lm"])
+    except CompilerError:  # a compiler without OpenMP: one thread
+        return compile_shared([SOURCE], FLAGS, "spike-times", ["-lm"])
+
+
+def available(times: Tensor) -> bool:
+    """Whether the kernels can run on these times, and are not switched off.
+
+    Raises:
+        RheobaseError: `RHEOBASE_SPIKETIME` is neither empty, `c` nor `torch`.
+    """
+    wanted = os.environ.get(VARIABLE) or "c"
+    if wanted not in ("c", "torch"):
+        raise RheobaseError(f"{VARIABLE}: " + unknown("engine", wanted, ("c", "torch")))
+    return wanted == "c" and times.is_cpu and library() is not None
+
+
+class RelPspKernels:
+    """The engine of ReL-PSP (see `crossing.Engine`) in C."""
+
+    def forward(self, rule: Any, times: Tensor, weight: Tensor, geometry: Geometry) -> "Crossings":
+        """Spikes, last causal inputs and slopes."""
+        from rheobase.spiketime.crossing import Crossings
+
+        shape = (len(times), geometry.positions, len(weight))
+        out, slope = times.new_empty(shape), times.new_empty(shape)
+        last = torch.empty(shape, dtype=torch.int32)
+        t_max = torch.inf if rule.t_max is None else rule.t_max
+        lanes = _run(
+            "rel_psp_forward", times, geometry, len(weight), weight=weight, out=out, slope=slope, last=last,
+            threshold=rule.v_threshold, t_max=t_max,
+        )[1]  # fmt: skip
+        if _meters:
+            _note(0, additions(times, last, geometry), lanes)
+        return Crossings(out, last, slope)
+
+    def to_weights(
+        self, rule: Any, times: Tensor, geometry: Geometry, scale: Tensor, at: Tensor, last: Tensor
+    ) -> Tensor:
+        """Gradient to the weights."""
+        out = times.new_empty(scale.shape[-1], geometry.fan_in)
+        work = _run("rel_psp_to_weights", times, geometry, len(out), scale=scale, at=at, last=last, out=out)
+        _note(2, *work)
+        return out
+
+    def to_times(
+        self,
+        rule: Any,
+        times: Tensor,
+        weight: Tensor,
+        geometry: Geometry,
+        scale: Tensor,
+        at: Tensor,
+        last: Tensor,
+    ) -> Tensor:
+        """Gradient to the input times."""
+        out = torch.empty_like(times)
+        work = _run(
+            "rel_psp_to_times", times, geometry, len(weight),
+            weight=weight, scale=scale, at=at, last=last, out=out,
+        )  # fmt: skip
+        _note(1, *work)
+        return out
+
+
+def _run(
+    name: str,
+    times: Tensor,
+    geometry: Geometry,
+    outputs: int,
+    *,
+    threshold: float = 0.0,
+    t_max: float = 0.0,
+    **tensors: Tensor,
+) -> tuple[int, int]:
+    """Call a kernel; returns pairs needed (0 forward) and lanes executed."""
+    native = library()
+    if native is None:
+        raise CompilerError("the event-driven kernels were called without a C compiler")
+    work = (ctypes.c_int64 * 2)()
+    held = {"times": times.contiguous()} | {key: value.contiguous() for key, value in tensors.items()}
+    layer = _Layer(
+        **{key: value.data_ptr() for key, value in held.items()},
+        work=ctypes.addressof(work),
+        samples=len(times),
+        channels=geometry.channels,
+        **_sides("height width", geometry.size),
+        **_sides("kh kw", geometry.kernel),
+        **_sides("sh sw", geometry.stride),
+        **_sides("ph pw", geometry.padding),
+        **_sides("oh ow", geometry.out_size),
+        outputs=outputs,
+        threshold=threshold,
+        t_max=t_max,
+    )
+    pairs = len(times) * geometry.positions * geometry.fan_in * outputs
+    threads = max(1, min(torch.get_num_threads(), pairs // GRAIN))
+    if pairs and getattr(native, name)(layer, threads):
+        raise MemoryError("the event-driven kernels found no memory for their event lists")
+    return work[0], work[1]
+
+
+def _sides(names: str, sides: tuple[int, int]) -> dict[str, int]:
+    return dict(zip(names.split(), sides, strict=True))
+
+
+def additions(times: Tensor, last: Tensor, geometry: Geometry) -> int:
+    """Additions of an event-driven forward pass: the causal inputs of neurons that fire, all arrived ones of the others.
+
+    Shape: times `[N, S]`, last `[N, P, m]`
+    """
+    arrived = geometry.patches(times).isfinite().sum(1).view(*last.shape[:2], 1)
+    return int(torch.where(last >= 0, last.long() + 1, arrived).sum())
