@@ -26,8 +26,8 @@ class Comsa(AlphaRule):
     t_max: float | None = 6.0
     tau: float = Field(default=1.0, gt=0)
     silent: Literal["none", "t_max_gradient", "push"] = "push"
-    silent_rate: float = Field(default=1e-4, gt=0)
-    init_sum: float = 6.0
+    silent_rate: float = Field(default=0.5, gt=0)
+    init_sum: float = 12.0
 
     def constants(self) -> tuple[float, float]:
         """K(x) = x e^(-tau x)."""

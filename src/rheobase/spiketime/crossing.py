@@ -80,8 +80,8 @@ class CrossingRule(Config):
     """A neuron that fires once, when its potential first reaches `v_threshold`.
 
     `silent` says how a neuron that does not fire learns (its upstream gradient is that of a spike at t_max):
-    `none`; `t_max_gradient`: dt_j/dw_ij = -silent_rate * K(t_max - t_i); `push`: -silent_rate is added to the
-    gradient of all its weights for each sample in which it is silent.
+    `none`; `t_max_gradient`: dt_j/dw_ij = -silent_rate * K(t_max - t_i); `push`: -silent_rate times
+    the share of samples in which it is silent is added to the gradient of all its weights.
     """
 
     v_threshold: float = Field(default=1.0, gt=0)
@@ -191,7 +191,7 @@ class _Fire(torch.autograd.Function):
                 last = torch.where(fired, last, arrived.to(last.dtype))
             gw = engine.to_weights(rule, times, geometry, scale, at, last)
             if rule.silent == "push":
-                gw -= rule.silent_rate * (~fired).sum((0, 1)).unsqueeze(1)
+                gw -= rule.silent_rate * (~fired).double().mean((0, 1)).unsqueeze(1)
         return gt, gw, None, None, None
 
 

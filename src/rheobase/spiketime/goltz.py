@@ -8,7 +8,9 @@
         a1 = sum_C w e^(t_i/tau_s),  a2 = sum_C w e^(t_i/2tau_s)
         t = 2 tau_s ln[2 a1 / (a2 + sqrt(a2^2 - 4 a1 gl th))]
 
-A potential that leaks can miss the threshold for ever: weights must start larger than those of ReL-PSP.
+A potential that leaks can miss the threshold for ever: weights must start larger than those of ReL-PSP, and those of
+silent neurons be pushed up (the paper raises the weights of layers in which many are silent; the push per neuron and
+the initial sums are reconstructions).
 
 Source: Göltz et al., Fast and energy-efficient neuromorphic deep learning with first-spike times, Nature Machine
 Intelligence 3, 2021.
@@ -73,7 +75,9 @@ class Goltz1(AlphaRule):
     t_max: float | None = 6.0
     tau: float = Field(default=1.0, gt=0)
     gl: float = Field(default=1.0, gt=0)
-    init_sum: float = 6.0
+    silent: Literal["none", "t_max_gradient", "push"] = "push"
+    silent_rate: float = Field(default=0.5, gt=0)
+    init_sum: float = 12.0
 
     def constants(self) -> tuple[float, float]:
         """K(x) = (x/tau) e^(-x/tau) / gl."""
@@ -87,7 +91,9 @@ class Goltz2(CrossingRule):
     t_max: float | None = 6.0
     tau_s: float = Field(default=1.0, gt=0)
     gl: float = Field(default=1.0, gt=0)
-    init_sum: float = 8.0
+    silent: Literal["none", "t_max_gradient", "push"] = "push"
+    silent_rate: float = Field(default=0.5, gt=0)
+    init_sum: float = 16.0
 
     def features(self, times: Tensor) -> tuple[Tensor, ...]:
         """e^(t/tau_s) and e^(t/2tau_s): the sums are a1 and a2."""

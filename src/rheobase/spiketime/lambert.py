@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-ROUNDS = 12
+ROUNDS = 6
 
 
 def lambert_w0(x: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ class Mostafa(CrossingRule):
     name: Literal["mostafa"] = "mostafa"
     t_max: float | None = 6.0
     tau: float = Field(default=1.0, gt=0)
+    silent: Literal["none", "t_max_gradient", "push"] = "push"
+    silent_rate: float = Field(default=0.5, gt=0)
     init_sum: float = 3.0
 
     def features(self, times: Tensor) -> tuple[Tensor, ...]:
