@@ -232,3 +232,15 @@ def test_rules_are_data():
     config = SpikeTimeConfig.model_validate({"layers": "10", "rule": {"name": "goltz2", "tau_s": 0.5}})
     assert config.rule == Goltz2(tau_s=0.5)
     assert SpikeTimeConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_time_step_work_by_hand():
+    """A 1x2x2 map, 3C2 -> 3 neurons of 4 synapses, 5 of 3, then 2 of 5; 7 samples, 4 steps."""
+    net = spike_time_network(SpikeTimeConfig(layers="3C2-5", num_classes=2, input_size=(2, 2)))
+    work = net.time_step_work(torch.ones(1, 7, 1, 2, 2), steps=4)
+    assert work.forward == work.updates == 4 * 7 * (12 + 15 + 10)
+    assert work.errors == 4 * 7 * (15 + 10)
+
+
+def test_views_leave_out_padding():
+    assert Geometry(2, (3, 3), (3, 3), (1, 1), (1, 1)).views == 2 * (4 * 4 + 4 * 6 + 9)

@@ -7,7 +7,6 @@ weights and inputs: `RelPsp` (STDBP), `StdEd`, and the baselines `Mostafa`, `Gol
 from rheobase.spiketime.comsa import Comsa, Pulses
 from rheobase.spiketime.crossing import CrossingRule, Crossings, Reference
 from rheobase.spiketime.encoding import CodingConv2d, FirstEvent, Latency, LatencyConfig
-from rheobase.spiketime.event_kernels import Executed, counted
 from rheobase.spiketime.geometry import Geometry
 from rheobase.spiketime.goltz import Goltz1, Goltz2
 from rheobase.spiketime.layers import Conv2d, Dropout, Linear, MinPool2d
@@ -19,6 +18,7 @@ from rheobase.spiketime.rel_psp import RelPsp
 from rheobase.spiketime.rules import Rule, RuleConfig
 from rheobase.spiketime.s4nn import S4NN
 from rheobase.spiketime.std_ed import StdEd
+from rheobase.spiketime.work import Executed, counted
 
 __all__ = [
     "S4NN",

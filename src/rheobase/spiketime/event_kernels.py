@@ -1,4 +1,4 @@
-"""The event-driven kernels on processors: `events.c` compiled on first use, and the count of what they executed.
+"""The event-driven kernels on processors: `events.c` compiled on first use, and `work` told what they executed.
 
 Spike times and causal sets are bit for bit those of `crossing.Reference`: both sum in the order of arrival, in float64.
 Gradients are sums over samples and outputs in another order, equal to a few units of float64's last place.
@@ -8,9 +8,6 @@ Gradients are sums over samples and outputs in another order, equal to a few uni
 import ctypes
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +18,7 @@ from torch import Tensor
 from rheobase.errors import RheobaseError, unknown
 from rheobase.native import CompilerError, compile_shared
 from rheobase.spiketime.geometry import Geometry
+from rheobase.spiketime.work import additions, counting, note
 
 if TYPE_CHECKING:
     from rheobase.spiketime.crossing import Crossings
@@ -53,49 +51,6 @@ class _Layer(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("ph", "pw", "oh", "ow", "outputs")),
         *((name, ctypes.c_double) for name in ("threshold", "t_max")),
     ]
-
-
-@dataclass
-class Executed:
-    """What the kernels did within `counted()`, in operations on (input spike, output neuron) pairs.
-
-    `forward`: additions of a weight to a potential that had not fired; `errors`, `updates`: causal pairs visited to
-    propagate errors and to update weights. `lanes` are the same three with the idle lanes of vector blocks: what the
-    processor computed.
-    """
-
-    forward: int = 0
-    errors: int = 0
-    updates: int = 0
-    lanes: tuple[int, int, int] = (0, 0, 0)
-
-    @property
-    def total(self) -> int:
-        """Operations of one step of training."""
-        return self.forward + self.errors + self.updates
-
-
-_meters: list[Executed] = []
-
-
-@contextmanager
-def counted() -> Iterator[Executed]:
-    """Counts what the kernels execute within the block."""
-    meter = Executed()
-    _meters.append(meter)
-    try:
-        yield meter
-    finally:
-        _meters.remove(meter)
-
-
-def _note(kind: int, pairs: int, lanes: int) -> None:
-    name = ("forward", "errors", "updates")[kind]
-    for meter in _meters:
-        setattr(meter, name, getattr(meter, name) + pairs)
-        executed = list(meter.lanes)
-        executed[kind] += lanes
-        meter.lanes = (executed[0], executed[1], executed[2])
 
 
 @cache
@@ -149,8 +104,8 @@ class RelPspKernels:
             "rel_psp_forward", times, geometry, len(weight), weight=weight, out=out, slope=slope, last=last,
             threshold=rule.v_threshold, t_max=t_max,
         )[1]  # fmt: skip
-        if _meters:
-            _note(0, additions(times, last, geometry), lanes)
+        if counting():
+            note(0, additions(times, last, geometry), lanes)
         return Crossings(out, last, slope)
 
     def to_weights(
@@ -159,7 +114,7 @@ class RelPspKernels:
         """Gradient to the weights."""
         out = times.new_empty(scale.shape[-1], geometry.fan_in)
         work = _run("rel_psp_to_weights", times, geometry, len(out), scale=scale, at=at, last=last, out=out)
-        _note(2, *work)
+        note(2, *work)
         return out
 
     def to_times(
@@ -178,7 +133,7 @@ class RelPspKernels:
             "rel_psp_to_times", times, geometry, len(weight),
             weight=weight, scale=scale, at=at, last=last, out=out,
         )  # fmt: skip
-        _note(1, *work)
+        note(1, *work)
         return out
 
 
@@ -221,12 +176,3 @@ def _run(
 
 def _sides(names: str, sides: tuple[int, int]) -> dict[str, int]:
     return dict(zip(names.split(), sides, strict=True))
-
-
-def additions(times: Tensor, last: Tensor, geometry: Geometry) -> int:
-    """Additions of an event-driven forward pass: the causal inputs of neurons that fire, all arrived ones of the others.
-
-    Shape: times `[N, S]`, last `[N, P, m]`
-    """
-    arrived = geometry.patches(times).isfinite().sum(1).view(*last.shape[:2], 1)
-    return int(torch.where(last >= 0, last.long() + 1, arrived).sum())

@@ -61,6 +61,11 @@ class Geometry:
         """Inputs that an output neuron away from the border sees, n."""
         return self.channels * self.kernel[0] * self.kernel[1]
 
+    @property
+    def views(self) -> int:
+        """(input, position) pairs of one sample, padding left out: each is a synapse per output channel."""
+        return int((_index(self) < self.inputs).sum())
+
     def check(self, times: Tensor, weight: Tensor) -> None:
         """Refuse shapes that do not fit.
 

@@ -19,17 +19,21 @@ class Linear(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, rule: Rule) -> None:
         super().__init__()
-        self.rule, self.geometry = rule, Geometry(in_features)
+        self.rule, self.in_features = rule, in_features
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
         rule.start(self.weight)
 
+    def geometry(self, times: Tensor) -> Geometry:
+        """Which inputs a neuron sees."""
+        return Geometry(self.in_features)
+
     def forward(self, times: Tensor) -> Tensor:
         """Spike times of the layer."""
-        return self.rule.fire(times, self.weight, self.geometry, training=self.training)[:, 0]
+        return self.rule.fire(times, self.weight, self.geometry(times), training=self.training)[:, 0]
 
     def extra_repr(self) -> str:
         """Sizes and rule."""
-        return f"{self.geometry.inputs}, {len(self.weight)}, rule={self.rule.name}"
+        return f"{self.in_features}, {len(self.weight)}, rule={self.rule.name}"
 
 
 class Conv2d(nn.Module):
@@ -57,6 +61,11 @@ class Conv2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *self.kernel_size))
         rule.start(self.weight)
 
+    def geometry(self, times: Tensor) -> Geometry:
+        """Which inputs a neuron sees of maps of this size."""
+        size = (times.shape[2], times.shape[3])
+        return Geometry(self.in_channels, size, self.kernel_size, self.stride, self.padding)
+
     def forward(self, times: Tensor) -> Tensor:
         """Spike times of the layer."""
         if times.dim() != 4 or times.shape[1] != self.in_channels:
@@ -64,8 +73,7 @@ class Conv2d(nn.Module):
                 f"a spike-time convolution expects times [N, {self.in_channels}, H, W], got {list(times.shape)}; "
                 "it has no time axis"
             )
-        size = (times.shape[2], times.shape[3])
-        geometry = Geometry(self.in_channels, size, self.kernel_size, self.stride, self.padding)
+        geometry = self.geometry(times)
         fired = self.rule.fire(times.flatten(1), self.weight.flatten(1), geometry, training=self.training)
         return fired.transpose(1, 2).unflatten(2, geometry.out_size)
 

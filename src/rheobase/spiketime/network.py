@@ -18,6 +18,7 @@ from rheobase.spiketime.readout import FirstSpike, WindowEnd
 from rheobase.spiketime.rel_psp import RelPsp
 from rheobase.spiketime.rules import RuleConfig
 from rheobase.spiketime.std_ed import StdEd
+from rheobase.spiketime.work import Executed
 
 
 class SpikeTimeConfig(Config):
@@ -62,6 +63,20 @@ class SpikeTimeClassifier(nn.Module):
             if isinstance(layer, Linear | Conv2d):
                 found[name] = times
         return found
+
+    def time_step_work(self, x: Tensor, steps: int) -> Executed:
+        """What a network of these layers executes that updates every neuron in each of `steps` steps.
+
+        One operation per synapse and step in the forward pass, as many to propagate errors (not past the first
+        layer) and to update weights.
+        """
+        synapses = []
+        times = self.encoder(x)
+        for layer in self.layers:
+            if isinstance(layer, Linear | Conv2d):
+                synapses.append(len(times) * layer.geometry(times).views * len(layer.weight))
+            times = layer(times)
+        return Executed(steps * sum(synapses), steps * sum(synapses[1:]), steps * sum(synapses))
 
 
 def spike_time_network(config: SpikeTimeConfig) -> SpikeTimeClassifier:
