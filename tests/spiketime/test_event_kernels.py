@@ -123,4 +123,8 @@ def test_without_a_compiler_the_reference_answers(monkeypatch):
 
 
 def test_empty_batch():
-    assert RelPsp().fire(torch.zeros(0, 4), torch.ones(3, 4), Geometry(4)).shape == (0, 1, 3)
+    weight = torch.ones(3, 4, requires_grad=True)
+    fired = RelPsp().fire(torch.zeros(0, 4), weight, Geometry(4))
+    assert fired.shape == (0, 1, 3)
+    fired.sum().backward()
+    assert not weight.grad.any()

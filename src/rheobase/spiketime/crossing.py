@@ -3,9 +3,9 @@
     V_j(t) = sum_i w_ij K(t - t_i)      K(x) = 0 for x <= 0, continuous
     t_j    = first t with V_j(t) = v_threshold; inf where there is none up to t_max
 
-Between two arrivals V is a function of few sums over the inputs that have arrived (a rule's `features`), and its
-crossing has a closed form (`solve`). Inputs are sorted, sums are prefix sums, and the first segment that holds
-its crossing decides; the inputs up to it are the causal set C_j. By the implicit function theorem, for i in C_j
+Between two arrivals V follows from few sums over the inputs that have arrived, and its crossing has a closed form.
+Inputs are sorted, sums are prefix sums, and the first segment that holds its crossing decides; the inputs up to it are
+the causal set C_j. By the implicit function theorem, for i in C_j
 
     dt_j/dw_ij = -K(t_j - t_i) / V'      dt_j/dt_i = w_ij K'(t_j - t_i) / V'      V' = sum_C w_ij K'(t_j - t_i)
 
@@ -100,16 +100,12 @@ class CrossingRule(Config):
 
     # What a rule says of itself.
 
-    def features(self, times: Tensor) -> tuple[Tensor, ...]:
-        """Factors f(t_i) whose weighted sums over arrived inputs determine V."""
-        raise NotImplementedError
+    def segments(self, w: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether each segment holds its upward crossing, given that no earlier one did, and when.
 
-    def potential(self, sums: tuple[Tensor, ...], t: Tensor) -> Tensor:
-        """V(t), no further input arriving."""
-        raise NotImplementedError
-
-    def solve(self, sums: tuple[Tensor, ...]) -> Tensor:
-        """The upward crossing, no further input arriving; nan where there is none."""
+        Shape: w `[R, m, n]` in order of arrival; start (arrivals) and end (the next ones, inf after the last)
+        `[R, 1, n]` -> bool and times `[R, m, n]`
+        """
         raise NotImplementedError
 
     def kernel(self, x: Tensor) -> Tensor:
@@ -119,14 +115,6 @@ class CrossingRule(Config):
     def slope(self, x: Tensor) -> Tensor:
         """K'(x) for x >= 0."""
         raise NotImplementedError
-
-    def hits(self, sums: tuple[Tensor, ...], start: Tensor, end: Tensor) -> Tensor:
-        """Whether a segment holds its crossing, given that no earlier one did.
-
-        The second term finds a crossing that coincides with the next arrival, whatever rounding makes of `solve`.
-        """
-        t = self.solve(sums)
-        return (t >= start - LATE) & (t <= end) | (self.potential(sums, end) >= self.v_threshold)
 
     # What layers call.
 
@@ -159,6 +147,32 @@ class CrossingRule(Config):
             times.double(), weight.double(), self, geometry, engine or self.engine(times)
         )
         return fired.to(times.dtype)
+
+
+class ClosedForm(CrossingRule):
+    """A rule whose potential between arrivals is a function of weighted sums of `features` of arrived inputs."""
+
+    def features(self, times: Tensor) -> tuple[Tensor, ...]:
+        """Factors f(t_i) whose weighted sums determine V."""
+        raise NotImplementedError
+
+    def potential(self, sums: tuple[Tensor, ...], t: Tensor) -> Tensor:
+        """V(t), no further input arriving."""
+        raise NotImplementedError
+
+    def solve(self, sums: tuple[Tensor, ...]) -> Tensor:
+        """The upward crossing, no further input arriving; nan where there is none."""
+        raise NotImplementedError
+
+    def segments(self, w: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+        """The solution lies in the segment, or V has reached the threshold by its end.
+
+        The second finds a crossing that coincides with the next arrival, whatever rounding makes of `solve`.
+        """
+        sums = tuple((w * f).cumsum(-1) for f in self.features(start))
+        t = self.solve(sums)
+        hit = (t >= start - LATE) & (t <= end) | (self.potential(sums, end) >= self.v_threshold)
+        return hit, torch.where(t.isnan(), end, t).clamp(start, end)
 
 
 class _Fire(torch.autograd.Function):
@@ -207,16 +221,12 @@ class Reference:
         arrived = start.isfinite()
         end = torch.cat([start[:, 1:], start.new_full((len(start), 1), torch.inf)], 1).unsqueeze(1)
         ts = torch.where(arrived, start, 0).unsqueeze(1)  # [R, 1, n]
-        features = rule.features(ts)
         parts = []
         for rows in self._outputs(ts, weight):
             w = weight[rows][:, order].transpose(0, 1) * arrived.unsqueeze(1)  # [R, m', n]
-            sums = tuple((w * f).cumsum(-1) for f in features)
-            hit = rule.hits(sums, ts, end) & arrived.unsqueeze(1)
-            some, k = hit.max(-1, keepdim=True)  # the first hit
-            t = rule.solve(tuple(s.gather(-1, k) for s in sums))
-            first, next_ = (x.expand(hit.shape).gather(-1, k) for x in (ts, end))
-            t = torch.where(t.isnan(), next_, t).clamp(first, next_)
+            hit, t = rule.segments(w, ts, end)
+            some, k = (hit & arrived.unsqueeze(1)).max(-1, keepdim=True)  # the first hit
+            t = t.gather(-1, k)
             limit = torch.inf if rule.t_max is None else rule.t_max
             some = some & t.isfinite() & (t <= limit)
             causal = (torch.arange(w.shape[-1], device=k.device) <= k) & some

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rheobase.errors import RheobaseError, unknown
+from rheobase.kernels.buffers import empty_strided
 from rheobase.native import CompilerError, compile_shared
 from rheobase.spiketime.geometry import Geometry
 from rheobase.spiketime.work import additions, counting, note
@@ -42,7 +43,7 @@ class _Layer(ctypes.Structure):
     _fields_ = [
         *(
             (name, ctypes.c_void_p)
-            for name in ("times", "weight", "scale", "at", "out", "slope", "last", "work")
+            for name in ("times", "weight", "scale", "at", "out", "slope", "last", "room", "work")
         ),
         *(
             (name, ctypes.c_int64)
@@ -66,7 +67,9 @@ def library() -> ctypes.CDLL | None:
         )
         return None
     for function in (found.rel_psp_forward, found.rel_psp_to_weights, found.rel_psp_to_times):
-        function.argtypes, function.restype = [ctypes.POINTER(_Layer), ctypes.c_int], ctypes.c_int
+        function.argtypes, function.restype = [ctypes.POINTER(_Layer), ctypes.c_int], None
+    found.room_bytes.argtypes = [ctypes.POINTER(_Layer), ctypes.c_int]
+    found.room_bytes.restype = ctypes.c_int64
     return found
 
 
@@ -112,7 +115,7 @@ class RelPspKernels:
         self, rule: Any, times: Tensor, geometry: Geometry, scale: Tensor, at: Tensor, last: Tensor
     ) -> Tensor:
         """Gradient to the weights."""
-        out = times.new_empty(scale.shape[-1], geometry.fan_in)
+        out = empty_strided([scale.shape[-1], geometry.fan_in], [geometry.fan_in, 1], torch.float64)
         work = _run("rel_psp_to_weights", times, geometry, len(out), scale=scale, at=at, last=last, out=out)
         note(2, *work)
         return out
@@ -169,8 +172,9 @@ def _run(
     )
     pairs = len(times) * geometry.positions * geometry.fan_in * outputs
     threads = max(1, min(torch.get_num_threads(), pairs // GRAIN))
-    if pairs and getattr(native, name)(layer, threads):
-        raise MemoryError("the event-driven kernels found no memory for their event lists")
+    room = empty_strided([native.room_bytes(layer, threads)], [1], torch.uint8)
+    layer.room = room.data_ptr()
+    getattr(native, name)(layer, threads)
     return work[0], work[1]
 
 

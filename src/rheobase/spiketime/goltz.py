@@ -22,11 +22,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rheobase.spiketime.crossing import CrossingRule
+from rheobase.spiketime.crossing import ClosedForm
 from rheobase.spiketime.lambert import lambert_w0
 
 
-class AlphaRule(CrossingRule):
+class AlphaRule(ClosedForm):
     """A rule with the kernel K(x) = scale * x e^(-x/tau), whose crossing is Lambert's W0.
 
         V = scale * e^(-t/tau) (A t - B),   A = sum_C w e^(t_i/tau),  B = sum_C w t_i e^(t_i/tau)
@@ -84,7 +84,7 @@ class Goltz1(AlphaRule):
         return self.tau, 1 / (self.tau * self.gl)
 
 
-class Goltz2(CrossingRule):
+class Goltz2(ClosedForm):
     """Options of the case tau_m = 2 tau_s; with y = e^(-t/2tau_s), gl V = a2 y - a1 y^2."""
 
     name: Literal["goltz2"] = "goltz2"

@@ -13,10 +13,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rheobase.spiketime.crossing import CrossingRule
+from rheobase.spiketime.crossing import ClosedForm
 
 
-class Mostafa(CrossingRule):
+class Mostafa(ClosedForm):
     """Options of Mostafa's rule; the initial sum of weights lies above the threshold, or nothing fires."""
 
     name: Literal["mostafa"] = "mostafa"

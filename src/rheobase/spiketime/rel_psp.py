@@ -14,6 +14,7 @@ slope and the remedies for silent neurons are reconstructions.
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from rheobase.spiketime import event_kernels
@@ -32,19 +33,15 @@ class RelPsp(CrossingRule):
     t_max: float | None = 6.0
     crossing: Literal["segment_end", "interval"] = "segment_end"
 
-    def features(self, times: Tensor) -> tuple[Tensor, ...]:
-        """1 and t: the sums are W = sum w and S = sum w t."""
-        return times.new_ones(()).expand_as(times), times
-
-    def potential(self, sums: tuple[Tensor, ...], t: Tensor) -> Tensor:
-        """V = W t - S."""
-        W, S = sums
-        return W * t - S
-
-    def solve(self, sums: tuple[Tensor, ...]) -> Tensor:
-        """T = (th + S) / W where W > 0."""
-        W, S = sums
-        return ((self.v_threshold + S) / W).where(W > 0, float("nan"))
+    def segments(self, w: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+        """V rises by W (end - start) in each segment; W > 0 follows where it reaches the threshold first."""
+        W = w.cumsum(-1)
+        after = (W * (end - start)).cumsum(-1)  # V at the end of each segment
+        before = torch.cat([torch.zeros_like(after[..., :1]), after[..., :-1]], -1)
+        t = start + (self.v_threshold - before) / W
+        if self.crossing == "interval":
+            return (W > 0) & (t >= start) & (t <= end), t
+        return after >= self.v_threshold, t.clamp(start, end)
 
     def kernel(self, x: Tensor) -> Tensor:
         """K = x."""
@@ -53,13 +50,6 @@ class RelPsp(CrossingRule):
     def slope(self, x: Tensor) -> Tensor:
         """K' = 1."""
         return x.new_ones(()).expand_as(x)
-
-    def hits(self, sums: tuple[Tensor, ...], start: Tensor, end: Tensor) -> Tensor:
-        """V at the next arrival has reached the threshold; W > 0 follows where no earlier segment was hit."""
-        if self.crossing == "interval":
-            t = self.solve(sums)
-            return (t >= start) & (t <= end)
-        return self.potential(sums, end) >= self.v_threshold
 
     def engine(self, times: Tensor) -> Engine:
         """The event-driven C kernels where they can run, else the reference."""
