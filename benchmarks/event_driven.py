@@ -1,0 +1,219 @@
+"""Learning on spike times by events: the C kernels against sorted torch, and against a dense network of the same size.
+
+    python benchmarks/event_driven.py [--rounds 5] [--out F.csv] [--check]
+
+A layer 784-400 of ReL-PSP at batch 128 on images whose pixels spike in half the places, forward and backward to its
+weights: `events.c`; the same written for speed with sorts and prefix sums in float32, for all outputs at once and for
+20 at a time (faster: the tables stay in the cache, so the goals are against it); and the reference, in float64. Memory is
+the peak of the process above what it held before. Then training steps of 784-400-10 (Adam, weight-sum cost) beside
+those of a dense ReLU network, as epochs of 60,000 images; and the operations of such a step beside those of a network
+that updates every neuron in each of 16 steps.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bench
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rheobase.objectives import Outputs
+from rheobase.spiketime import (
+    Geometry,
+    Reference,
+    RelPsp,
+    SpikeTimeConfig,
+    StdEd,
+    WeightSum,
+    counted,
+    spike_time_network,
+)
+from rheobase.spiketime.event_kernels import RelPspKernels
+
+INPUTS, HIDDEN, CLASSES, BATCH, IMAGES, STEPS = 784, 400, 10, 128, 60_000, 16
+EVENTS, WHOLE, CHUNKED = "events in C", "sorted torch, float32, whole", "sorted torch, float32, chunks"
+REFERENCE, CHUNK = "sorted torch, reference", 20
+Run = Callable[[], Any]
+
+
+def images() -> Tensor:
+    """Bytes `[1, N, 1, 28, 28]`, half of them 0."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randint(1, 256, (1, BATCH, 1, 28, 28), generator=g).float()
+    return x * (torch.rand(x.shape, generator=g) < 0.5)
+
+
+def problem() -> tuple[RelPsp, Tensor, Tensor]:
+    """Rule, times `[N, 784]` and weights `[400, 784]`."""
+    torch.manual_seed(0)
+    rule, x = RelPsp(), images().view(BATCH, -1) / 255
+    weight = torch.empty(HIDDEN, INPUTS)
+    rule.start(weight)
+    return rule, (1 - x).where(x > 0, torch.inf), weight
+
+
+def layer(engine: Reference | RelPspKernels) -> Run:
+    """Forward and backward to the weights of one layer, in float64 as layers call it."""
+    rule, times, weight = problem()
+    geometry = Geometry(INPUTS)
+
+    def run() -> tuple[Tensor, Tensor]:
+        t = times.double()
+        found = engine.forward(rule, t, weight.double(), geometry)
+        scale = torch.where(found.last >= 0, 1 / found.slope.clamp(min=rule.slope_min), 0)
+        grad = engine.to_weights(rule, t, geometry, scale, found.times, found.last)
+        return found.times[:, 0].float(), grad.float()
+
+    return run
+
+
+def sorted_torch(chunk: int) -> Run:
+    """The same in float32: weights gathered in order of arrival, prefix sums, the first segment that ends above."""
+    rule, times, weight = problem()
+
+    def run() -> tuple[Tensor, Tensor]:
+        ts, order = times.sort(dim=1)
+        arrived = ts.isfinite()
+        tz = torch.where(arrived, ts, 0)
+        end = torch.cat([ts[:, 1:], ts.new_full((len(ts), 1), torch.inf)], 1)
+        place = torch.arange(INPUTS, dtype=torch.int32)
+        fired, grads = [], []
+        for w in weight.split(chunk):
+            arriving = w[:, order] * arrived  # [m, N, n]
+            W, S = arriving.cumsum(-1), (arriving * tz).cumsum(-1)
+            some, k = (((W * end - S) >= rule.v_threshold) & arrived).max(-1, keepdim=True)
+            slope = W.gather(-1, k)
+            t = ((rule.v_threshold + S.gather(-1, k)) / slope).where(some, torch.inf)
+            t = t.where(t <= (rule.t_max or torch.inf), torch.inf)
+            scale = torch.where(t.isfinite(), 1 / slope.clamp(min=rule.slope_min), 0)
+            pairs = (tz - t.where(t.isfinite(), 0)).mul_(scale).mul_(place <= k).mul_(arrived)
+            grads.append(torch.zeros_like(w).index_add_(1, order.flatten(), pairs.flatten(1)))
+            fired.append(t[..., 0])
+        return torch.cat(fired).T, torch.cat(grads)
+
+    return run
+
+
+def peak(run: Run) -> float:
+    """MiB that the process needs at most during `run`, above what it held before."""
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    run()
+    return max(0, _status("VmHWM") - before) / 1024
+
+
+def agree(runs: dict[str, Run]) -> None:
+    """All compute the same, to what float32 holds."""
+    (fired, grad), *others = (run() for run in runs.values())
+    for other_fired, other_grad in others:
+        close = (fired == other_fired) | ((fired - other_fired).abs() < 1e-3)
+        assert close.float().mean() > 0.999  # float32 decides some spikes near t_max otherwise
+        assert (grad - other_grad).norm() < 1e-2 * grad.norm()
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(name)))
+
+
+def spiking_step(rule: RelPsp | StdEd, x: Tensor, y: Tensor) -> Run:
+    torch.manual_seed(0)
+    net = spike_time_network(SpikeTimeConfig(layers=str(HIDDEN), rule=rule))
+    optimiser = torch.optim.Adam(net.parameters(), 1e-3)
+    objective = WeightSum(net) if isinstance(rule, RelPsp) else None
+
+    def step() -> None:
+        optimiser.zero_grad()
+        logits = net(x)
+        if objective is None:
+            F.cross_entropy(logits[0], y).backward()
+        else:
+            objective(Outputs(logits, {}, net.readout), y).total.backward()
+        optimiser.step()
+
+    return step
+
+
+def dense_step(x: Tensor, y: Tensor) -> Run:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(INPUTS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CLASSES))
+    optimiser = torch.optim.Adam(net.parameters(), 1e-3)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        F.cross_entropy(net(x[0] / 255), y).backward()
+        optimiser.step()
+
+    return step
+
+
+def work(x: Tensor, y: Tensor) -> list[bench.Row]:
+    """Operations per image of one training step."""
+    torch.manual_seed(0)
+    net = spike_time_network(SpikeTimeConfig(layers=str(HIDDEN)))
+    with counted() as done:
+        F.cross_entropy(net(x)[0], y).backward()
+    dense = net.time_step_work(x, STEPS)
+    kinds = ("forward", "errors", "updates", "total")
+    return [
+        {
+            "what": f"operations an image, {kind}",
+            "value": getattr(done, kind) / BATCH,
+            f"{STEPS} time steps": getattr(dense, kind) / BATCH,
+            "ratio": getattr(dense, kind) / getattr(done, kind),
+        }
+        for kind in kinds
+    ]
+
+
+def main() -> None:
+    options = bench.parser("Event-driven learning on spike times.", rounds=5).parse_args()
+    x, y = images(), torch.randint(0, CLASSES, (BATCH,), generator=torch.Generator().manual_seed(1))
+    runs = {
+        EVENTS: layer(RelPspKernels()),
+        WHOLE: sorted_torch(HIDDEN),
+        CHUNKED: sorted_torch(CHUNK),
+        REFERENCE: layer(Reference()),
+    }
+    memory = {name: peak(run) for name, run in runs.items()}  # the first run of each: no memory is warm yet
+    agree(runs)
+    times = bench.interleaved(runs, options.rounds)
+    steps = {
+        "ReL-PSP": spiking_step(RelPsp(), x, y),
+        "STD-ED": spiking_step(StdEd(), x, y),
+        "dense ReLU": dense_step(x, y),
+    }
+    epochs = bench.interleaved(steps, 4 * options.rounds)
+    per_epoch = IMAGES / BATCH
+    rows: list[bench.Row] = [
+        {
+            "what": f"layer, {name}",
+            "value": 1e3 * times.median(name),
+            "unit": "ms",
+            "MiB": memory[name],
+            "ratio": times.ratio(name, EVENTS),
+        }
+        for name in runs
+    ]
+    rows += [
+        {
+            "what": f"epoch, {name}",
+            "value": per_epoch * epochs.median(name),
+            "unit": "s",
+            "ratio": epochs.ratio(name, "dense ReLU"),
+        }
+        for name in steps
+    ]
+    rows += work(x, y)
+    goals = [
+        bench.Goal("layer: sorted torch / events in C, time", times.ratio(CHUNKED, EVENTS), 60),
+        bench.Goal("layer: events in C / sorted torch, memory", memory[EVENTS] / memory[CHUNKED], 0.1, True),
+        bench.Goal("epoch: ReL-PSP / dense ReLU", epochs.ratio("ReL-PSP", "dense ReLU"), 3, most=True),
+    ]
+    bench.finish("event_driven", rows, goals, options)
+
+
+if __name__ == "__main__":
+    main()

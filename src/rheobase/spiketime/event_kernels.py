@@ -1,0 +1,182 @@
+"""The event-driven kernels on processors: `events.c` compiled on first use, and `work` told what they executed.
+
+Spike times and causal sets are bit for bit those of `crossing.Reference`: both sum in the order of arrival, in float64.
+Gradients are sums over samples and outputs in another order, equal to a few units of float64's last place.
+`RHEOBASE_SPIKETIME=torch` chooses the reference.
+"""
+
+import ctypes
+import os
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from rheobase.errors import RheobaseError, unknown
+from rheobase.kernels.buffers import empty_strided
+from rheobase.native import CompilerError, compile_shared
+from rheobase.spiketime.geometry import Geometry
+from rheobase.spiketime.work import additions, counting, note
+
+if TYPE_CHECKING:
+    from rheobase.spiketime.crossing import Crossings
+
+SOURCE = Path(__file__).with_name("events.c")
+# No contraction: W * t - S must round twice, as torch's does, or spikes at the threshold differ.
+FLAGS = (
+    "-std=gnu11",
+    "-O3",
+    "-march=native",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+)
+THREADED = "-fopenmp"
+VARIABLE = "RHEOBASE_SPIKETIME"
+GRAIN = 1 << 15  # pairs worth one more thread
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("times", "weight", "scale", "at", "out", "slope", "last", "room", "work")
+        ),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("samples", "channels", "height", "width", "kh", "kw", "sh", "sw")
+        ),
+        *((name, ctypes.c_int64) for name in ("ph", "pw", "oh", "ow", "outputs")),
+        *((name, ctypes.c_double) for name in ("threshold", "t_max")),
+    ]
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled `events.c`, or None (after one warning) where it cannot be compiled."""
+    try:
+        found = ctypes.CDLL(str(_compiled()))
+    except (CompilerError, OSError) as error:
+        warnings.warn(
+            f"spike-time layers fall back to sorted torch, many times slower: {error}",
+            UserWarning,
+            stacklevel=2,
+        )
+        return None
+    for function in (found.rel_psp_forward, found.rel_psp_to_weights, found.rel_psp_to_times):
+        function.argtypes, function.restype = [ctypes.POINTER(_Layer), ctypes.c_int], None
+    found.room_bytes.argtypes = [ctypes.POINTER(_Layer), ctypes.c_int]
+    found.room_bytes.restype = ctypes.c_int64
+    return found
+
+
+def _compiled() -> Path:
+    try:
+        return compile_shared([SOURCE], [*FLAGS, THREADED], "spike-times", ["-lm"])
+    except CompilerError:  # a compiler without OpenMP: one thread
+        return compile_shared([SOURCE], FLAGS, "spike-times", ["-lm"])
+
+
+def available(times: Tensor) -> bool:
+    """Whether the kernels can run on these times, and are not switched off.
+
+    Raises:
+        RheobaseError: `RHEOBASE_SPIKETIME` is neither empty, `c` nor `torch`.
+    """
+    wanted = os.environ.get(VARIABLE) or "c"
+    if wanted not in ("c", "torch"):
+        raise RheobaseError(f"{VARIABLE}: " + unknown("engine", wanted, ("c", "torch")))
+    return wanted == "c" and times.is_cpu and library() is not None
+
+
+class RelPspKernels:
+    """The engine of ReL-PSP (see `crossing.Engine`) in C."""
+
+    def forward(self, rule: Any, times: Tensor, weight: Tensor, geometry: Geometry) -> "Crossings":
+        """Spikes, last causal inputs and slopes."""
+        from rheobase.spiketime.crossing import Crossings
+
+        shape = (len(times), geometry.positions, len(weight))
+        out, slope = times.new_empty(shape), times.new_empty(shape)
+        last = torch.empty(shape, dtype=torch.int32)
+        t_max = torch.inf if rule.t_max is None else rule.t_max
+        lanes = _run(
+            "rel_psp_forward", times, geometry, len(weight), weight=weight, out=out, slope=slope, last=last,
+            threshold=rule.v_threshold, t_max=t_max,
+        )[1]  # fmt: skip
+        if counting():
+            note(0, additions(times, last, geometry), lanes)
+        return Crossings(out, last, slope)
+
+    def to_weights(
+        self, rule: Any, times: Tensor, geometry: Geometry, scale: Tensor, at: Tensor, last: Tensor
+    ) -> Tensor:
+        """Gradient to the weights."""
+        out = empty_strided([scale.shape[-1], geometry.fan_in], [geometry.fan_in, 1], torch.float64)
+        work = _run("rel_psp_to_weights", times, geometry, len(out), scale=scale, at=at, last=last, out=out)
+        note(2, *work)
+        return out
+
+    def to_times(
+        self,
+        rule: Any,
+        times: Tensor,
+        weight: Tensor,
+        geometry: Geometry,
+        scale: Tensor,
+        at: Tensor,
+        last: Tensor,
+    ) -> Tensor:
+        """Gradient to the input times."""
+        out = torch.empty_like(times)
+        work = _run(
+            "rel_psp_to_times", times, geometry, len(weight),
+            weight=weight, scale=scale, at=at, last=last, out=out,
+        )  # fmt: skip
+        note(1, *work)
+        return out
+
+
+def _run(
+    name: str,
+    times: Tensor,
+    geometry: Geometry,
+    outputs: int,
+    *,
+    threshold: float = 0.0,
+    t_max: float = 0.0,
+    **tensors: Tensor,
+) -> tuple[int, int]:
+    """Call a kernel; returns pairs needed (0 forward) and lanes executed."""
+    native = library()
+    if native is None:
+        raise CompilerError("the event-driven kernels were called without a C compiler")
+    work = (ctypes.c_int64 * 2)()
+    held = {"times": times.contiguous()} | {key: value.contiguous() for key, value in tensors.items()}
+    layer = _Layer(
+        **{key: value.data_ptr() for key, value in held.items()},
+        work=ctypes.addressof(work),
+        samples=len(times),
+        channels=geometry.channels,
+        **_sides("height width", geometry.size),
+        **_sides("kh kw", geometry.kernel),
+        **_sides("sh sw", geometry.stride),
+        **_sides("ph pw", geometry.padding),
+        **_sides("oh ow", geometry.out_size),
+        outputs=outputs,
+        threshold=threshold,
+        t_max=t_max,
+    )
+    pairs = len(times) * geometry.positions * geometry.fan_in * outputs
+    threads = max(1, min(torch.get_num_threads(), pairs // GRAIN))
+    room = empty_strided([native.room_bytes(layer, threads)], [1], torch.uint8)
+    layer.room = room.data_ptr()
+    getattr(native, name)(layer, threads)
+    return work[0], work[1]
+
+
+def _sides(names: str, sides: tuple[int, int]) -> dict[str, int]:
+    return dict(zip(names.split(), sides, strict=True))

@@ -1,0 +1,138 @@
+"""STD-ED: integrate and fire under a falling threshold, every layer in a window of its own.
+
+In the frame of one layer inputs arrive in [0, 1] and neurons fire in [1, 2], so all inputs are causal:
+
+    V_j(t) = sum_i w_ij (t - t_i)    theta(t) = 2 - t on [1, 2]
+    W = sum over fired w_ij,  I = sum over fired w_ij t_i
+    W - I >= 1                        t'_j = 0, at the start of the window
+    1 + W > 0 and 2W - I > 0          t'_j = (2 + I)/(1 + W) - 1
+    else                              silent
+
+`t'` is the time in the frame of the next layer; in absolute time layer l (from 1) fires at l + t'. The comparison
+with 2W - I is strict, so that a neuron whose inputs are all silent stays silent. Gradients exist for 0 < t' < 1:
+
+    dt'/dI = 1/(1 + W)    dt'/dW = -(2 + I)/(1 + W)^2      each clipped to +-clip
+
+The proxy form is the same network in activations a = 1 - t' (0 = silent), trained like any other:
+
+    A = sum_i w_ij a_i, W over a_i > 0      a'_j = 1 if A >= 1, else 0 if A <= -W, else (W + A)/(1 + W)
+
+Source: Wei et al., Event-Driven Learning for Spiking Neural Networks, arXiv 2403.00270 (abstract); equations and
+order of cases from the authors' DTA-TTFS (Temporal-Coded Spiking Neural Networks with Dynamic Firing Threshold,
+ICCV 2023) and its code. That STD-ED's threshold is that of DTA-TTFS, is a reconstruction.
+"""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from rheobase.config import Config
+from rheobase.spiketime.geometry import Geometry
+
+Form = Literal["times", "proxy"]
+
+
+class StdEd(Config):
+    """Options of STD-ED: the form computed in training and in evaluation, and where factors of gradients are clipped."""
+
+    name: Literal["std_ed"] = "std_ed"
+    training: Form = "proxy"
+    evaluation: Form = "times"
+    clip_times: float = Field(default=1e5, gt=0)
+    clip_proxy: float = Field(default=11.0, gt=0)
+
+    @property
+    def t_max(self) -> float:
+        """The end of every window, in its own frame."""
+        return 1.0
+
+    def start(self, weight: Tensor) -> None:
+        """Draw initial weights `[m, n]` in place: Kaiming normal."""
+        torch.nn.init.kaiming_normal_(weight, nonlinearity="relu")
+
+    def fire(self, times: Tensor, weight: Tensor, geometry: Geometry, *, training: bool = False) -> Tensor:
+        """Spike times of a layer, each in its window's frame.
+
+        Shape: times `[N, S]` in [0, 1] or inf, weight `[m, n]` -> `[N, P, m]`
+        Raises:
+            DataError: shapes do not fit.
+        """
+        geometry.check(times, weight)
+        if (self.training if training else self.evaluation) == "times":
+            return fire_times(times, weight, geometry, self.clip_times)
+        return to_times(fire_proxy(to_activations(times), weight, geometry, self.clip_proxy))
+
+
+def to_activations(times: Tensor) -> Tensor:
+    """A = 1 - t, 0 where silent."""
+    return torch.where(times.isfinite(), 1 - times, 0)
+
+
+def to_times(activations: Tensor) -> Tensor:
+    """T = 1 - a, inf where a = 0."""
+    return torch.where(activations > 0, 1 - activations, torch.inf)
+
+
+def fire_times(times: Tensor, weight: Tensor, geometry: Geometry, clip: float) -> Tensor:
+    """The form in spike times.
+
+    Shape: times `[N, S]`, weight `[m, n]` -> `[N, P, m]`
+    """
+    fired = times.isfinite()
+    W = geometry.sums(fired.to(times.dtype), weight)
+    I = geometry.sums(torch.where(fired, times, 0), weight)  # noqa: E741
+    t: Tensor = _Times.apply(W, I, clip)
+    return t
+
+
+def fire_proxy(activations: Tensor, weight: Tensor, geometry: Geometry, clip: float) -> Tensor:
+    """The form in activations.
+
+    Shape: activations `[N, S]`, weight `[m, n]` -> `[N, P, m]`
+    """
+    W = geometry.sums((activations > 0).to(activations.dtype), weight)
+    A = geometry.sums(activations, weight)
+    a: Tensor = _Proxy.apply(W, A, clip)
+    return a
+
+
+class _Times(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, W: Tensor, I: Tensor, clip: float) -> Tensor:  # noqa: E741
+        early = W - I >= 1
+        fires = ~early & (1 + W > 0) & (2 * W - I > 0)
+        ctx.save_for_backward(W, I, fires)
+        ctx.clip = clip
+        return torch.where(early, 0, ((2 + I) / (1 + W) - 1).where(fires, torch.inf))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        W, I, fires = ctx.saved_tensors  # noqa: E741
+        return *_chain(grad, fires, W, -(2 + I), ctx.clip), None
+
+
+class _Proxy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, W: Tensor, A: Tensor, clip: float) -> Tensor:
+        inside = (A < 1) & (A > -W)
+        ctx.save_for_backward(W, A, inside)
+        ctx.clip = clip
+        return torch.where(A >= 1, 1, ((W + A) / (1 + W)).where(inside, 0))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        W, A, inside = ctx.saved_tensors
+        return *_chain(grad, inside, W, 1 - A, ctx.clip), None
+
+
+def _chain(grad: Tensor, moves: Tensor, W: Tensor, over_square: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+    """Gradients to W and to the other sum: factors over_square/(1+W)^2 and 1/(1+W), clipped, where the spike moves."""
+    one_plus = torch.where(moves, 1 + W, 1)
+    to_W = grad * (over_square / one_plus**2).clamp(-clip, clip)
+    to_sum = grad * (1 / one_plus).clamp(-clip, clip)
+    return to_W.where(moves, 0), to_sum.where(moves, 0)

@@ -1,0 +1,130 @@
+"""The C kernels against the reference, and what they count."""
+
+import pytest
+import torch
+from cases import INF, random_layer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rheobase.errors import RheobaseError
+from rheobase.native import compiler
+from rheobase.spiketime import Geometry, Reference, RelPsp, counted, event_kernels
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler")
+
+GEOMETRIES = st.builds(
+    lambda c, h, w, kh, kw, sh, sw, ph, pw: Geometry(c, (h, w), (min(kh, h), min(kw, w)), (sh, sw), (ph, pw)),
+    *(st.integers(1, n) for n in (3, 7, 6, 3, 3, 3, 2)),
+    *(st.integers(0, 2) for _ in range(2)),
+)
+
+
+def both(times, weight, geometry, rule):
+    results = []
+    for engine in (event_kernels.RelPspKernels(), Reference()):
+        t, w = times.clone().requires_grad_(), weight.clone().requires_grad_()
+        found = engine.forward(rule, times, weight, geometry)
+        fired = rule.fire(t, w, geometry, engine=engine)
+        upstream = torch.linspace(-1, 2, fired.numel(), dtype=torch.float64).view_as(fired)
+        fired.backward(upstream)
+        results.append((found, t.grad, w.grad))
+    return results
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    GEOMETRIES,
+    st.integers(1, 19),
+    st.integers(1, 5),
+    st.integers(0, 10_000),
+    st.sampled_from(["none", "t_max_gradient", "push"]),
+)
+def test_equal_to_the_reference(geometry, outputs, samples, seed, silent):
+    g = torch.Generator().manual_seed(seed)
+    times = torch.rand(samples, geometry.inputs, generator=g, dtype=torch.float64) * 4 - 1
+    ties = torch.rand(times.shape, generator=g) < 0.4
+    times = torch.where(ties, (times * 4).round() / 4, times)
+    times[torch.rand(times.shape, generator=g) < 0.3] = INF
+    weight = torch.randn(outputs, geometry.fan_in, generator=g, dtype=torch.float64) + 0.2
+    a, b = both(times, weight, geometry, RelPsp(t_max=4.0, silent=silent))
+    assert torch.equal(a[0].times, b[0].times)
+    assert torch.equal(a[0].last, b[0].last)
+    for x, y in ((a[0].slope, b[0].slope), a[1:][0:1] + b[1:][0:1], a[2:] + b[2:]):
+        assert torch.allclose(x, y, rtol=1e-11, atol=1e-11)
+
+
+def test_many_inputs_and_threads():
+    """Enough inputs for every pass of the sort, enough pairs for threads, neurons that end within a stride."""
+    times, weight = random_layer(RelPsp(), n=700, m=61, samples=33)
+    weight /= 20
+    weight[::3] += 0.5
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        a, b = both(times, weight, Geometry(700), RelPsp())
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(a[0].times, b[0].times) and torch.equal(a[0].last, b[0].last)
+    assert len(a[0].last.unique()) > 50
+    assert torch.allclose(a[1], b[1], rtol=1e-10, atol=1e-12)
+    assert torch.allclose(a[2], b[2], rtol=1e-10, atol=1e-12)
+
+
+def test_counts_by_hand():
+    """Inputs at 0, 1, 2 and a silent one.
+
+    Neuron 0 (w = 2, ...) fires at .5 after 1 addition; neuron 1 (w = .5, .5, ...) at 1.5 after 2; neuron 2 never, after
+    3. Backward visits the causal pairs of those that fire: 1 + 2.
+    """
+    times = torch.tensor([[0.0, 1.0, INF, 2.0]], requires_grad=True)
+    weight = torch.tensor([[2.0, 1, 1, 1], [0.5, 0.5, 1, 1], [-1.0, -1, 1, -1]], requires_grad=True)
+    with counted() as work:
+        fired = RelPsp().fire(times, weight, Geometry(4))
+        fired.backward(torch.ones(1, 1, 3))
+    assert fired.tolist() == [[[0.5, 1.5, INF]]]
+    assert (work.forward, work.errors, work.updates) == (6, 3, 3)
+    assert work.total == 12
+    assert work.lanes == (18, 6, 6)  # 3 neurons in one block: 3 arrivals, gone over twice; 2 causal places
+
+
+def test_no_gradient_no_visit():
+    times, weight = random_layer(RelPsp())
+    weight.requires_grad_()
+    with counted() as work:
+        fired = RelPsp().fire(times, weight, Geometry(6))
+        fired.backward(torch.zeros_like(fired))
+    assert work.forward > 0 and work.updates == work.errors == 0
+
+
+def test_convolution_counts_its_windows():
+    """Two spikes in a 3x3 map under a 2x2 kernel that never fires: the corner is seen once, the middle four times."""
+    times = torch.full((1, 9), INF)
+    times[0, 0], times[0, 4] = 0.0, 0.5
+    with counted() as work:
+        RelPsp().fire(times, -torch.ones(3, 4), Geometry(1, (3, 3), (2, 2)))
+    assert work.forward == (1 + 4) * 3
+
+
+def test_engine_is_chosen_by_name(monkeypatch):
+    times, _ = random_layer(RelPsp())
+    monkeypatch.setenv("RHEOBASE_SPIKETIME", "torch")
+    assert isinstance(RelPsp().engine(times), Reference)
+    monkeypatch.setenv("RHEOBASE_SPIKETIME", "c")
+    assert isinstance(RelPsp().engine(times), event_kernels.RelPspKernels)
+    monkeypatch.setenv("RHEOBASE_SPIKETIME", "cuda")
+    with pytest.raises(RheobaseError, match="unknown engine 'cuda'"):
+        RelPsp().engine(times)
+
+
+def test_without_a_compiler_the_reference_answers(monkeypatch):
+    monkeypatch.setattr(event_kernels, "library", lambda: None)
+    times, _ = random_layer(RelPsp())
+    assert isinstance(RelPsp().engine(times), Reference)
+
+
+def test_empty_batch():
+    weight = torch.ones(3, 4, requires_grad=True)
+    fired = RelPsp().fire(torch.zeros(0, 4), weight, Geometry(4))
+    assert fired.shape == (0, 1, 3)
+    fired.sum().backward()
+    assert not weight.grad.any()
