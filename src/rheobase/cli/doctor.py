@@ -12,6 +12,7 @@ from rheobase import native
 from rheobase.cli.output import JsonOption, console, write_json
 from rheobase.errors import RheobaseError
 from rheobase.files import cache_folder
+from rheobase.targets import TARGETS, missing
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,18 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at Python, torch, compiler, threads, GPU, data root, cache and extras."""
-    return [_python(), _torch(), _compiler(), _threads(), _gpu(), _data_root(), _cache(), *_extras()]
+    """Look at Python, torch, compiler, threads, GPU, data root, cache, microcontrollers and extras."""
+    return [
+        _python(),
+        _torch(),
+        _compiler(),
+        _threads(),
+        _gpu(),
+        _data_root(),
+        _cache(),
+        _targets(),
+        *_extras(),
+    ]
 
 
 def doctor_command(json: JsonOption = None) -> None:
@@ -122,11 +133,28 @@ def _cache() -> Finding:
     return Finding("cache", True, str(folder))
 
 
+EXTRAS = {
+    "tensorboard": ("tensorboard", "live curves"),
+    "ray": ("ray", "sweeps on a cluster"),
+    "h5py": ("hdf5", "recordings in HDF5"),
+    "aedat": ("aedat4", "recordings in AEDAT 4"),
+    "soundfile": ("audio", "FLAC"),
+    "nir": ("nir", "export to NIR"),
+    "onnxruntime": ("onnx", "export to ONNX"),
+}
+
+
 def _extras() -> list[Finding]:
     return [
-        Finding("tensorboard", True, "installed")
-        if importlib.util.find_spec("tensorboard")
-        else Finding(
-            "tensorboard", True, "not installed", "for live curves: pip install 'rheobase[tensorboard]'"
-        )
+        Finding(module, True, "installed")
+        if importlib.util.find_spec(module)
+        else Finding(module, True, "not installed", f"for {use}: pip install 'rheobase[{extra}]'")
+        for module, (extra, use) in EXTRAS.items()
     ]
+
+
+def _targets() -> Finding:
+    reasons = {name: reason for name, target in TARGETS.items() if (reason := missing(target))}
+    ready = [name for name in TARGETS if name not in reasons]
+    found = f"emulated here: {', '.join(ready)}" if ready else "no cross compiler and emulator"
+    return Finding("targets", True, found, next(iter(reasons.values()), ""))
