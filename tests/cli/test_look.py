@@ -14,7 +14,7 @@ def test_doctor(rheobase):
     done = rheobase("doctor", "--json", "-")
     assert done.code == 0, done.err
     found = {finding["name"]: finding for finding in done.json}
-    names = {"python", "torch", "compiler", "threads", "gpu", "data root", "cache", "tensorboard"}
+    names = {"python", "torch", "compiler", "threads", "gpu", "data root", "cache", "targets", *doctor.EXTRAS}
     assert set(found) == names
     assert all(set(finding) == {"name", "ok", "found", "advice"} for finding in done.json)
     assert found["compiler"]["ok"] == (shutil.which("cc") is not None)
