@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv dev demo test lint bench fuzz-readers clean
+.PHONY: venv dev demo test lint bench fuzz fuzz-readers clean
 
 venv: .venv/.installed
 dev: .venv/.installed-dev
@@ -36,6 +36,10 @@ bench: dev
 	@failed=; for name in $(BENCHMARKS); do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py --check $(BENCH_OPTIONS) || failed="$$failed $$name"; echo; \
 	done; if [ -n "$$failed" ]; then echo "benchmarks that failed or missed a goal:$$failed"; exit 1; fi
+
+# Random graphs of ops, reference against C by every compiler and under sanitizers: `make fuzz N=2000`.
+fuzz: dev
+	$(BIN)/python tests/program/fuzz_programs.py $(N)
 
 # Damaged and random files for every reader of recordings: `make fuzz-readers N=100000`.
 N ?= 10000
