@@ -18,11 +18,20 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from program_cases import frames_for, graphs
 
+from rheobase import native
 from rheobase.program import CompiledProgram, Program, reference, verify, write_c
 
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 LEVELS = ("-O0", "-O2", "-O3")
 SANITIZE = ("-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def choose(compiler: str) -> None:
+    """Let programs be compiled by this one from now on."""
+    os.environ["CC"] = compiler
+    native.compiler.cache_clear()
+    native.compiler_version.cache_clear()
+    assert Path(native.compiler() or "").name == compiler
 
 
 def check(program: Program) -> int:
@@ -32,7 +41,7 @@ def check(program: Program) -> int:
     expected = reference.run(program, frames)
     builds = 0
     for compiler in COMPILERS:
-        os.environ["CC"] = compiler
+        choose(compiler)
         for level in LEVELS:
             found = verify(CompiledProgram(program, flags=("-std=c99", level)), expected, frames)
             assert found.exact, f"{compiler} {level}: {found.first_difference}"
