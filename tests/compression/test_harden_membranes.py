@@ -194,7 +194,7 @@ def test_a_lone_neuron_keeps_the_levels_of_the_equations(data):
     theta = torch.full((channels,), options.v_threshold, dtype=torch.float64)
     lattice = fit_rounded("n", torch.full((channels,), float(bound)), unit, bias, theta, LIF(options))
     # currents of about a threshold, a few of them at the ends
-    sums = rng.normal(0, bound / 20, (5, 40, channels)).round()
+    sums = rng.normal(0, bound / 20, (5, 1000, channels)).round()
     sums[rng.random(sums.shape) < 0.02] = bound
     sums[rng.random(sums.shape) < 0.02] = -bound
     spikes, kept = neuron_in_float64(options, 1 - 1 / tau, 1.0, sums * unit.numpy() + bias.numpy())
