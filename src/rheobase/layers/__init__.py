@@ -4,6 +4,7 @@ from rheobase.layers.attention import SpikingSelfAttention
 from rheobase.layers.blocks import BasicBlock, MSBlock, PadShortcut
 from rheobase.layers.fold import repeat
 from rheobase.layers.input_unit import InputUnit
+from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum, MapSum, Scale
 from rheobase.layers.torch_layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -20,12 +21,17 @@ __all__ = [
     "BatchNorm2d",
     "Conv2d",
     "Flatten",
+    "Gate",
     "GlobalAvgPool2d",
+    "HeadMatMul",
+    "HeadSum",
     "InputUnit",
     "Linear",
     "MSBlock",
+    "MapSum",
     "MaxPool2d",
     "PadShortcut",
+    "Scale",
     "SpikingSelfAttention",
     "repeat",
 ]

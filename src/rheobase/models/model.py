@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, JsonValue, PositiveInt
 from torch import Tensor, nn
 
 from rheobase.config import Config
@@ -25,6 +25,10 @@ class ModelConfig(Config):
     head: Head
     input_unit: float = Field(default=1.0, gt=0)
     """What one count of the input is worth; 1/255 makes bytes of an image 0..1."""
+    T: int | None = Field(default=None, ge=1)
+    """Time steps, for models that have parameters by step; others take any number."""
+    options: dict[str, JsonValue] = {}
+    """What only this family has (depth, heads, ...), all of them filled in; the family's `options` class names them."""
 
     @property
     def neuron_config(self) -> NeuronConfig:
@@ -43,8 +47,9 @@ class ModelConfig(Config):
 class SpikingModel(nn.Module):
     """A spiking network as a pure function of `[T, N, C, H, W]`: `logits = head(features(input_unit * x))`, no state.
 
-    `features` ends in its last neuron, so its output is binary; every layer after it is in `head`, which is
-    linear: `mean_t head(S_t) = head(mean_t S_t)`. The layers stand in `features` in forward order.
+    `features` ends in its last neuron, so its output is binary (in transformers that add spikes, counts; in those that add
+    membranes, currents); every layer after it is in `head`, which is linear: `mean_t head(S_t) = head(mean_t S_t)`. The layers
+    stand in `features` in forward order.
 
     Shape: x `[T, N, C, H, W]` -> logits `[T, N, K]`.
     Raises:

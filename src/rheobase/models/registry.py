@@ -1,10 +1,11 @@
 """The table of models and how to make one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
+from rheobase.config import Config
 from rheobase.errors import RecipeError, unknown
 from rheobase.models.model import Head, ModelConfig, SpikingModel
 from rheobase.models.ms_resnet import ms_resnet18
@@ -15,11 +16,12 @@ from rheobase.neurons import NeuronConfig
 
 @dataclass(frozen=True)
 class Entry:
-    """A family's builder, with the neuron and the head of its paper."""
+    """A family's builder, with the neuron and the head of its paper, and the class of its own options."""
 
     build: Callable[[ModelConfig], SpikingModel]
     neuron: str
     head: Head
+    options: type[Config] = Config
 
 
 MODELS: dict[str, Entry] = {
@@ -40,6 +42,17 @@ def list_models() -> list[str]:
     return sorted(MODELS)
 
 
+def model_options(name: str) -> dict[str, JsonValue]:
+    """The options of a model's family with their defaults.
+
+    Raises:
+        RecipeError: an unknown model.
+    """
+    if name not in MODELS:
+        raise RecipeError(unknown("model", name, MODELS))
+    return MODELS[name].options().model_dump(mode="json")
+
+
 def create_model(
     name: str,
     *,
@@ -50,10 +63,14 @@ def create_model(
     width: float = 1.0,
     head: Head | None = None,
     input_unit: float = 1.0,
+    T: int | None = None,
+    options: Mapping[str, JsonValue] | None = None,
 ) -> SpikingModel:
     """A new network with fresh weights; `width` scales its channels.
 
     `input_unit` is what one count of the input is worth: frames of event counts need none, images of bytes 1/255.
+
+    `T` is needed by models with parameters by step. `options` are the family's own; those left out take its defaults.
 
     `neuron` (a preset's name or a configuration) and `head` default to those of the model's paper. They are
     filled in in the model's `config`, so `create_model(**dict(model.config))` makes the same network again.
@@ -76,6 +93,8 @@ def create_model(
             width=width,
             head=entry.head if head is None else head,
             input_unit=input_unit,
+            T=T,
+            options=entry.options.model_validate(options or {}).model_dump(mode="json"),
         )
     except ValidationError as error:
         first = error.errors()[0]

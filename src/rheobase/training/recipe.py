@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_validator
 
 from rheobase.compression.pruning.config import PruneConfig
 from rheobase.compression.quantisers import QuantiserBase, QuantiserConfig, quantiser_config
@@ -43,13 +43,15 @@ QuantiserName = Literal[
 class ModelRecipe(Config):
     """Which registered model to build.
 
-    `neuron` (a preset's name or a full configuration) and `head` default to those of the model's paper.
+    `neuron` (a preset's name or a full configuration) and `head` default to those of the model's paper;
+    `options` are those of its family (`rheobase models --options NAME` lists them).
     """
 
     name: str = "vgg_small"
     neuron: str | NeuronConfig | None = None
     width: float = Field(default=1.0, gt=0)
     head: Head | None = None
+    options: dict[str, JsonValue] = {}
 
 
 class OptimiserConfig(Config):

@@ -131,6 +131,8 @@ def build_model(recipe: Recipe, data: DataSet) -> SpikingModel:
         width=chosen.width,
         head=chosen.head,
         input_unit=data.input_unit,
+        T=data.T,
+        options=chosen.options,
     )
 
 
