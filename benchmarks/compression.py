@@ -62,6 +62,7 @@ class Data:
     tune_epochs: int
     lr: float = 0.1
     weight_decay: float = 1e-4
+    width: float = 1.0
 
 
 DATA = {
@@ -75,8 +76,8 @@ DATA = {
     "motion": Data(
         DataConfig(name="motion-dvs-sim", T=4, train_size=600), ("official",), 20, 16, 10, 0.05, 5e-4
     ),
-    # two epochs of 54,000 images: what a processor does in a night of all arms, and the same for each of them
-    "fashion": Data(DataConfig(name="fashion-mnist", T=4), ("official",), 2, 128, 1),
+    # two epochs of 54,000 images at half the width: what a processor does of all arms in hours, and the same for each of them
+    "fashion": Data(DataConfig(name="fashion-mnist", T=4), ("official",), 2, 128, 1, width=0.5),
 }
 WEIGHTS: dict[str, QuantConfig | None] = {"float": None} | {
     f"{name} {bits}{more}": QuantConfig(weights=kind(bits=bits), **edges(kind(bits=bits)))  # type: ignore[arg-type]
@@ -145,6 +146,7 @@ class Cell:
             in_channels=self.data.train.frames.shape[2],
             input_size=self.data.sensor,
             neuron=neuron,
+            width=self.how.width,
             input_unit=self.data.input_unit,
         )
 
