@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from rheobase.datasets import DataSet, load_dataset
 from rheobase.errors import RecipeError, RheobaseError
@@ -30,6 +29,7 @@ from rheobase.training.health import check_rates
 from rheobase.training.keeper import Keeper
 from rheobase.training.loader import Samples, plan, prefetched, steps_per_epoch
 from rheobase.training.logs import Metrics, check_tensorboard
+from rheobase.training.optimiser import build_optimiser
 from rheobase.training.processes import check_shares, first, make_fabric, mean, peers_explained, total
 from rheobase.training.progress import TrainingProgress
 from rheobase.training.recipe import AugmentConfig, OptimiserConfig, Recipe, TrainConfig
@@ -218,15 +218,6 @@ def train(
 
             first(fabric, finish)
     return run
-
-
-def build_optimiser(model: nn.Module, config: OptimiserConfig) -> Optimizer:
-    """The optimiser of a configuration; the learning rate is set anew at every step (`config.lr_at`)."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if config.name == "sgd":
-        return SGD(parameters, config.lr, config.momentum, weight_decay=config.weight_decay)
-    kind = Adam if config.name == "adam" else AdamW
-    return kind(parameters, config.lr, weight_decay=config.weight_decay)
 
 
 def seed_everything(*seed: int) -> None:

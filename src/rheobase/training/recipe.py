@@ -63,6 +63,8 @@ class OptimiserConfig(Config):
         cosine:    lr * (1 + cos(pi * (e - w)/(E - w))) / 2
         step:      lr * gamma^floor(e / step_size)
         constant:  lr
+
+    `slimming` is the strength of the L1 penalty on batch-norm scales that pruning by `score: slimming` reads.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -73,6 +75,7 @@ class OptimiserConfig(Config):
     step_size: int = Field(default=30, ge=1)
     gamma: float = Field(default=0.1, gt=0)
     warmup_epochs: int = Field(default=0, ge=0)
+    slimming: float = Field(default=0.0, ge=0)
 
     def lr_at(self, time: float, epochs: int) -> float:
         """Learning rate at `time`, in epochs from the start (fractional), of a run of `epochs`.

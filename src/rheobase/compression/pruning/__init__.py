@@ -6,7 +6,7 @@ from rheobase.compression.pruning.groups import Group, find_groups
 from rheobase.compression.pruning.mask import mask_
 from rheobase.compression.pruning.plan import Cut, GroupPlan, PrunePlan, apply_plan, pruned_shapes
 from rheobase.compression.pruning.prune import plan_pruning, prune_, prune_iteratively
-from rheobase.compression.pruning.scores import SlimmingPenalty
+from rheobase.compression.pruning.scores import SlimmingPenalty, batch_norm_scales
 from rheobase.compression.pruning.trace import trace
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "PrunePlan",
     "SlimmingPenalty",
     "apply_plan",
+    "batch_norm_scales",
     "find_groups",
     "mask_",
     "plan_pruning",

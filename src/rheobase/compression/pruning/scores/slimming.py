@@ -42,8 +42,24 @@ class Slimming:
         return rankings
 
 
+def batch_norm_scales(model: nn.Module) -> list[Tensor]:
+    """The scales gamma of all batch-norms of a model.
+
+    Raises:
+        PruneError: there are none.
+    """
+    scales: list[Tensor] = [
+        m.weight for m in model.modules() if isinstance(m, _BatchNorm) and m.weight is not None
+    ]
+    if not scales:
+        raise PruneError("network slimming needs batch-norm layers with a scale, and this model has none")
+    return scales
+
+
 class SlimmingPenalty:
-    """`strength * sum |gamma|` over all batch-norm scales of a model; add it to the training loss.
+    """`strength * sum |gamma|` over all batch-norm scales of a model; add it to the loss of a training loop of your own.
+
+    Recipes take `optimiser.slimming` instead.
 
     Shape: `penalty(model) -> []`, with gradient.
     """
@@ -57,9 +73,4 @@ class SlimmingPenalty:
         Raises:
             PruneError: the model has no batch-norm with a scale.
         """
-        scales = [m.weight for m in model.modules() if isinstance(m, _BatchNorm) and m.weight is not None]
-        if not scales:
-            raise PruneError(
-                "the slimming penalty needs batch-norm layers with a scale, and this model has none"
-            )
-        return self.strength * torch.stack([scale.abs().sum() for scale in scales]).sum()
+        return self.strength * torch.stack([scale.abs().sum() for scale in batch_norm_scales(model)]).sum()
