@@ -10,7 +10,7 @@ from rheobase.errors import RecipeError, unknown
 from rheobase.models.model import Head, ModelConfig, SpikingModel
 from rheobase.models.ms_resnet import ms_resnet18
 from rheobase.models.resnet import resnet19, resnet20
-from rheobase.models.vgg import vgg9, vgg11, vgg16, vgg16_avg, vgg_small, vggsnn
+from rheobase.models.vgg import vgg9, vgg11, vgg16, vgg16_avg, vgg_small, vgg_tiny, vggsnn
 from rheobase.neurons import NeuronConfig
 
 
@@ -33,6 +33,7 @@ MODELS: dict[str, Entry] = {
     "vgg16_avg": Entry(vgg16_avg, "lif_tet", "gap"),
     "vgg9": Entry(vgg9, "lif_soft", "flatten"),
     "vgg_small": Entry(vgg_small, "lif_soft", "flatten"),
+    "vgg_tiny": Entry(vgg_tiny, "lif_soft", "flatten"),
     "vggsnn": Entry(vggsnn, "lif_tet", "flatten"),
 }
 

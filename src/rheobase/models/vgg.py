@@ -19,6 +19,7 @@ VGG9 = "64C3-128C3-AP2-256C3-256C3-AP2-512C3-512C3-AP2-512C3-512C3-AP2"
 VGG11 = "64C3-AP2-128C3-AP2-256C3-256C3-AP2-512C3-512C3-512C3-512C3"
 VGG16 = "64C3-64C3-MP2-128C3-128C3-MP2-256C3-256C3-256C3-MP2-512C3-512C3-512C3-MP2-512C3-512C3-512C3-AP2"
 VGG_SMALL = "16C3-AP2-32C3-AP2-64C3-AP2-64C3"
+VGG_TINY = "AP2-12C3-AP2-24C3-AP2-48C3"
 
 POOLS = {"AP2": AvgPool2d, "MP2": MaxPool2d}
 
@@ -144,3 +145,14 @@ def vgg_small(config: ModelConfig) -> SpikingModel:
     Source: ours; the network of this project's reference measurements.
     """
     return VGG(VGG_SMALL).build(config)
+
+
+def vgg_tiny(config: ModelConfig) -> SpikingModel:
+    """A VGG (12-24-48) that pools its frames first: for microcontrollers with 16 kB of memory for data.
+
+    21,106 parameters with 10 classes at 34x34. The largest map, 12 channels of 17x17, is what its memory is spent on; with
+    membranes of 4 bits and weights of 4 bits it needs least.
+
+    Source: ours.
+    """
+    return VGG(VGG_TINY).build(config)
