@@ -27,6 +27,8 @@ PROGRAM_KEYS = {
     "spikes_per_sample",
     "synops_per_sample",
     "dense_macs_per_sample",
+    "exit_curve",
+    "early_exit",
 }
 LAYER_KEYS = {
     "name",

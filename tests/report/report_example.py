@@ -101,6 +101,9 @@ def program() -> ProgramFacts:
         samples=400,
         equal=400,
         digest="9f2c41d07be3a85516f0c7d2e4b98a3156cf07d1be22a9940c318e5f7ad60b42",
+        accuracy_at=[0.78, 0.88, 0.91, 0.92],
+        exits=[(1.0, 0.78), (1.4, 0.86), (2.1, 0.91), (4.0, 0.92)],
+        exit=(2.1, 0.91),
     )
 
 

@@ -13,6 +13,7 @@ from rheobase.cli.output import JsonOption, print_table, say, write_json
 from rheobase.errors import ProgramError, RecipeError
 from rheobase.numbers import percent, size
 from rheobase.program import CompiledProgram, Program, verify, write_c
+from rheobase.program.early_exit import NEVER
 
 GOLDEN = 2  # recordings that the C self-test carries
 CALIBRATION = 16  # recordings that spike rates are measured on
@@ -47,6 +48,12 @@ def export_command(
         typer.Option("--report", help="Run on the target's emulated machine: bytes, instructions, equality."),
     ] = False,
     samples: Annotated[int, typer.Option(min=1, help="Test recordings that --report runs.")] = 1,
+    early_exit: Annotated[
+        float | None,
+        typer.Option(
+            help="Calibrate run_until: stop at the first clear step, at the cost of at most these points of validation accuracy."
+        ),
+    ] = None,
     optimise: Annotated[str, typer.Option(help="Optimisation that --report compiles with.")] = "-O2",
     dialect: Annotated[
         Literal["rheobase", "norse", "snntorch"], typer.Option(help="Whose NIR --to nir writes.")
@@ -81,9 +88,11 @@ def export_command(
     if report and chosen is not None and (reason := targets.missing(chosen)):
         raise targets.ToolError(reason)
     opened = open_run(run)
-    exported = export_c(opened, out if to == "c" else None)
+    lost = None if early_exit is None else early_exit / 100
+    exported = export_c(opened, out if to == "c" else None, early_exit=lost)
     facts = exported.facts
     folder = exported.folder if to == "c" else out or opened.folder / to
+    margin = NEVER if (stopped := facts["early_exit"]) is None else stopped["margin"]
     rates = None
     measured = None
     if chosen is not None or to != "c":
@@ -93,7 +102,7 @@ def export_command(
             require_same(program, rates, frames)
         golden = np.ascontiguousarray(frames[:, :GOLDEN])
         if to == "c":
-            write_c(program, folder, golden, rates=rates)
+            write_c(program, folder, golden, rates=rates, margin=margin)
         else:
             targets.write_package(program, to, folder, golden, rates=rates)
         if report and chosen is not None:
@@ -120,6 +129,11 @@ def export_command(
         f"{size(facts['bytes_state'])} state; "
         f"test accuracy {percent(facts['accuracy'])}; C equals the model on {facts['equal']} of {facts['samples']} recordings"
     )
+    if stopped is not None:
+        say(
+            f"early exit at margin {stopped['margin']:,}: test accuracy {percent(stopped['accuracy'])} after "
+            f"{stopped['mean_steps']:.2f} of {len(facts['accuracy_at'])} steps in the mean"
+        )
     if measured is not None:
         show(measured)
     say(f"sources in {folder}; try there:")

@@ -15,6 +15,7 @@ from rheobase import native
 from rheobase.errors import ProgramError
 from rheobase.program.c99.emitter import fill
 from rheobase.program.c99.generator import generate
+from rheobase.program.early_exit import NEVER
 from rheobase.program.ir import Program
 from rheobase.program.reference import Trace, check_frames
 
@@ -81,6 +82,33 @@ class CompiledProgram:
         """
         return self.run(frames).sum(axis=0, dtype=np.int64).argmax(axis=-1)
 
+    def run_until(
+        self, frames: NDArray[np.uint8], margin: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Class of each sample at the first step with this margin, and how many steps it took (see `early_exit`).
+
+        Shape: uint8 `[T, N, C, H, W]` to int64 `[N]` twice.
+        Raises:
+            DataError: frames of another type or shape.
+            ProgramError: more steps than a logit can hold, or a margin outside 0..2^32 - 1.
+        """
+        frames = np.ascontiguousarray(self._checked(frames).swapaxes(0, 1))
+        if not 0 <= margin <= NEVER:
+            raise ProgramError(f"a margin lies between 0 and {NEVER} (never stop early), got {margin}")
+        samples, steps = frames.shape[:2]
+        classes, used = np.zeros(samples, np.intc), np.zeros(samples, np.intc)
+        state = self._state(self._plain)
+        self._plain.host_run_until(
+            state.ctypes.data,
+            frames.ctypes.data,
+            steps,
+            samples,
+            margin,
+            classes.ctypes.data,
+            used.ctypes.data,
+        )
+        return classes.astype(np.int64), used.astype(np.int64)
+
     @property
     def state_bytes(self) -> int:
         """What `NAME_state_size()` returns on this host."""
@@ -107,25 +135,43 @@ class CompiledProgram:
         pointer, number = ctypes.c_void_p, ctypes.c_int
         library.host_program.argtypes = [pointer, pointer, *[number] * 4, pointer, pointer]
         library.host_program.restype = None
+        library.host_run_until.argtypes = [
+            pointer,
+            pointer,
+            number,
+            number,
+            ctypes.c_uint32,
+            pointer,
+            pointer,
+        ]
+        library.host_run_until.restype = None
         return library
+
+    def _checked(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        frames = check_frames(self.program, frames)
+        if len(frames) > self._source.max_steps:
+            raise ProgramError(
+                f"{len(frames)} steps could overflow a logit of program {self.program.name!r}; "
+                f"it runs up to {self._source.max_steps}"
+            )
+        return frames
+
+    @staticmethod
+    def _state(library: ctypes.CDLL) -> NDArray[Any]:
+        # int64 elements: ctypes hands the state over at an address aligned for every type in it
+        return np.zeros(-(-int(library.host_program_bytes()) // 8), np.int64)
 
     def _call(
         self, library: ctypes.CDLL, frames: NDArray[np.uint8], layers: list[NDArray[np.uint8]] | None
     ) -> NDArray[np.int32]:
-        frames = np.ascontiguousarray(check_frames(self.program, frames))
+        frames = np.ascontiguousarray(self._checked(frames))
         steps, samples = frames.shape[:2]
-        if steps > self._source.max_steps:
-            raise ProgramError(
-                f"{steps} steps could overflow a logit of program {self.program.name!r}; "
-                f"it runs up to {self._source.max_steps}"
-            )
         logits = np.zeros((steps, samples, self.program.classes), np.int32)
         spikes = None if layers is None else (ctypes.c_void_p * len(layers))(*(a.ctypes.data for a in layers))
         cuts = [samples * i // self.threads for i in range(self.threads + 1)]
 
         def part(first: int, last: int) -> None:
-            # int64 elements: ctypes hands the state over at an address aligned for every type in it
-            state: NDArray[Any] = np.zeros(-(-int(library.host_program_bytes()) // 8), np.int64)
+            state = self._state(library)
             library.host_program(
                 state.ctypes.data, frames.ctypes.data, steps, samples, first, last, logits.ctypes.data, spikes
             )

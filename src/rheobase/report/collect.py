@@ -217,6 +217,9 @@ def _program(found: dict[str, Any] | None, usages: dict[str, float]) -> ProgramF
     return ProgramFacts(
         layers=[LayerCost(**layer, code_usage=usages.get(layer["name"])) for layer in found["layers"]],
         **{name: found[name] for name in names},
+        accuracy_at=found.get("accuracy_at", []),
+        exits=[(point["mean_steps"], point["accuracy"]) for point in found.get("exit_curve", [])],
+        exit=None if not (chosen := found.get("early_exit")) else (chosen["mean_steps"], chosen["accuracy"]),
     )
 
 

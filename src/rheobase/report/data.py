@@ -127,8 +127,13 @@ class ProgramFacts:
     samples: int
     equal: int
     digest: str = ""
+    accuracy_at: list[float] = field(default_factory=list)  # [T]: entry k-1 after k steps
+    exits: list[tuple[float, float]] = field(default_factory=list)  # mean steps, accuracy, by margin
+    exit: tuple[float, float] | None = None  # of the calibrated margin
 
     def __post_init__(self) -> None:
+        _fractions(self.accuracy_at, "program: accuracy_at")
+        _fractions((accuracy for _, accuracy in self.exits), "program: accuracy of early exits")
         _require(
             0 <= self.equal <= self.samples,
             f"program: equal must lie between 0 and samples, got {self.equal} of {self.samples}",

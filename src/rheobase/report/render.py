@@ -125,6 +125,14 @@ def _program(data: ReportData) -> list[Panel]:
     if layers:
         panels.append(Panel("Bytes by layer", bars.memory_by_layer(layers)))
         panels.append(Panel("Operations per sample by layer", bars.work_by_layer(layers)))
+    if len(data.program.exits) > 1:
+        panels.append(
+            Panel(
+                "Accuracy with early exit",
+                curves.early_exit(data.program),
+                note="each recording stops at its first clear step; dashed: all stop after the same number",
+            )
+        )
     return panels
 
 

@@ -5,7 +5,7 @@ samples the NumPy reference against both. Written to the run folder: `c/` (the s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rheobase.compression import Hardened, harden
 from rheobase.compression.lattice import LatticeNeuron
 from rheobase.cost import Table, count
 from rheobase.datasets import DataSet
-from rheobase.errors import CheckpointError, ProgramError
+from rheobase.errors import CheckpointError, DataError, ProgramError
 from rheobase.files import atomic_write_json
 from rheobase.objectives import capture
 from rheobase.program import (
@@ -34,6 +34,8 @@ from rheobase.program import (
     reference,
     write_c,
 )
+from rheobase.program.early_exit import NEVER, calibrate, evaluate
+from rheobase.program.early_exit import curve as exit_curve
 from rheobase.program.lower import lower
 from rheobase.training.compressed import load_compressed
 from rheobase.training.run import Run, build_model
@@ -52,13 +54,17 @@ class Exported:
     facts: dict[str, Any]
 
 
-def export_c(run: Run, folder: Path | None = None) -> Exported:
+def export_c(run: Run, folder: Path | None = None, *, early_exit: float | None = None) -> Exported:
     """Write the C of a compressed run, prove it equal to the hardened model on the test set, and measure it.
+
+    `early_exit` is the share of accuracy that stopping early may cost on the validation set: the margin that keeps to it is
+    written into the header and tried on the test set.
 
     Raises:
         CheckpointError: the run has not been compressed.
         ProgramError: the C differs from the model; the message names the first difference.
         CompilerError: there is no C compiler to verify with.
+        DataError: an early exit is asked for and there is no validation set to calibrate it on.
     """
     data = run.dataset()
     program = load_program(run)
@@ -72,7 +78,8 @@ def export_c(run: Run, folder: Path | None = None) -> Exported:
         )
     frames, labels = data.test.frames, data.test.labels
     compiled = CompiledProgram(program, threads=torch.get_num_threads())
-    equal, spikes, decisions, tables = 0, 0, [], []
+    margin = NEVER if early_exit is None else _calibrated(compiled, data, early_exit)
+    equal, spikes, steps, tables = 0, 0, [], []
     for start in range(0, len(labels), BATCH):
         batch = np.ascontiguousarray(frames[start : start + BATCH].swapaxes(0, 1))
         expected = hardened_trace(hardened, batch)
@@ -81,15 +88,16 @@ def export_c(run: Run, folder: Path | None = None) -> Exported:
         if start < REFERENCED:
             _require_equal(compare(reference.run(program, batch), expected), "the NumPy reference", start)
         equal += batch.shape[1]
-        decisions.append(found.logits.cumsum(0).argmax(-1))
+        steps.append(found.logits)
         spikes += sum(int(layer.sum()) for layer in found.spikes)
         tables.append(count(program, batch, found))
     folder = folder or run.folder / "c"
     golden = np.ascontiguousarray(frames[:GOLDEN].swapaxes(0, 1))
-    files = write_c(program, folder, golden)
+    files = write_c(program, folder, golden, margin=margin)
     sizes = measure(program)
     layers = _layers(program, tables)
-    right = (np.concatenate(decisions, 1) == labels).mean(1)  # after each step
+    logits = np.concatenate(steps, 1)
+    right = (logits.cumsum(0).argmax(-1) == labels).mean(1)  # after each step
     facts = {
         "accuracy": float(right[-1]),
         "accuracy_at": [float(share) for share in right],
@@ -104,9 +112,25 @@ def export_c(run: Run, folder: Path | None = None) -> Exported:
         "synops_per_sample": sum(layer["synops_per_sample"] for layer in layers),
         "dense_macs_per_sample": sum(layer["dense_macs_per_sample"] for layer in layers),
         "layers": layers,
+        "exit_curve": [asdict(point) for point in exit_curve(logits, labels)],
+        "early_exit": None
+        if early_exit is None
+        else {"lost": early_exit, **asdict(evaluate(logits, labels, margin))},
     }
     atomic_write_json(run.folder / "program.json", facts)
     return Exported(folder, files, facts)
+
+
+def _calibrated(compiled: CompiledProgram, data: DataSet, lost: float) -> int:
+    """The margin that loses at most `lost` of the accuracy on the validation set."""
+    if data.validation is None or not len(data.validation):
+        raise DataError(
+            f"an early exit is calibrated on validation data, and {data.name} was loaded without: choose a split that has some"
+        )
+    frames, labels = data.validation.frames, data.validation.labels
+    starts = range(0, len(labels), BATCH)
+    parts = [compiled.run(np.ascontiguousarray(frames[i : i + BATCH].swapaxes(0, 1))) for i in starts]
+    return calibrate(np.concatenate(parts, 1), labels, lost).margin
 
 
 def _layers(program: Program, tables: Sequence[Table]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from rheobase.files import atomic_write
 from rheobase.program import ranges, reference
 from rheobase.program.c99 import gather
 from rheobase.program.c99.emitter import Emitter, Value, byte_rows, fill
+from rheobase.program.early_exit import NEVER
 from rheobase.program.ir import FRAME, Program
 from rheobase.program.ops import Conv2d
 from rheobase.program.ops.base import INT32_MAX
@@ -40,11 +41,12 @@ def c_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
-def generate(program: Program, rates: Mapping[int, float] | None = None) -> Source:
+def generate(program: Program, rates: Mapping[int, float] | None = None, margin: int = NEVER) -> Source:
     """The C of a program, in memory.
 
     `rates`, the share of non-zero inputs of ops by their place, chooses the kernels of those convolutions (see
-    `gather`); without it all scatter. What is computed is the same.
+    `gather`); without it all scatter. What is computed is the same. `margin` is what the header offers for early exit
+    (see `early_exit`).
 
     Raises:
         ProgramError: the program is not valid.
@@ -93,6 +95,7 @@ def generate(program: Program, rates: Mapping[int, float] | None = None) -> Sour
         neuron_layers=emitter.neuron_layers,
         membrane_bytes=emitter.membrane_bytes,
         scratch_bytes=emitter.scratch_bytes(),
+        margin=margin,
         state="\n".join([*emitter.state, scratch]),
     )
     model_c = fill(
@@ -125,12 +128,13 @@ def write_c(
     golden_frames: NDArray[np.uint8] | None = None,
     *,
     rates: Mapping[int, float] | None = None,
+    margin: int = NEVER,
 ) -> list[Path]:
     """Write a program's C: the network, a self-test, a CMake file and a readme; return the paths.
 
     Files: `model.h`, `model.c`, `kernels.h`, `self_test.c`, `CMakeLists.txt`, `README.md`. The self-test
     embeds `golden_frames` (two samples of sparse random counts by default) and the hash of what the reference
-    makes of them. `rates` as in `generate`: those that `cost.count` measures on recordings.
+    makes of them. `rates` and `margin` as in `generate`: rates are those that `cost.count` measures on recordings.
 
     Shape: `golden_frames` uint8 `[T, N, C, H, W]`.
     Raises:
@@ -138,7 +142,7 @@ def write_c(
         DataError: golden frames of another type or shape, none, or more steps than a logit can hold.
         OSError: a file cannot be written.
     """
-    source = generate(program, rates)
+    source = generate(program, rates, margin)
     frames = (
         default_frames(program) if golden_frames is None else reference.check_frames(program, golden_frames)
     )

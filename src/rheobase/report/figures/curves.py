@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rheobase.numbers import points
-from rheobase.report.data import Arm
+from rheobase.report.data import Arm, ProgramFacts
 from rheobase.report.figures.canvas import PANEL, add_axes, draw
 from rheobase.report.palette import LIGHT, MARKERS, arm_colour
 
@@ -76,6 +76,37 @@ def _gains(axes: Axes, arms: Sequence[Arm], every: int) -> None:
                 weight="bold",
                 color=LIGHT["arm-1"] if round(b - a, 3) >= 0 else LIGHT["wrong"],
             )
+
+
+def early_exit(program: ProgramFacts) -> Markup:
+    """Accuracy of the program against the mean number of steps, by margin; beside it, the same number of steps for all.
+
+    The calibrated margin is ringed.
+    """
+
+    def paint(figure: Figure) -> None:
+        axes = add_axes(figure, left=46, right=16, top=14, bottom=46)
+        x, y = zip(*sorted(program.exits), strict=True)
+        k = range(1, len(program.accuracy_at) + 1)
+        axes.plot(
+            k, finite(program.accuracy_at), color=LIGHT["muted"], linewidth=1.5, dashes=(3, 2), zorder=2
+        )
+        _line(axes, 1, "-", x, y, zorder=4, marker="")
+        if program.exit is not None:
+            axes.plot(
+                *program.exit,
+                "o",
+                markersize=11,
+                fillstyle="none",
+                markeredgewidth=2,
+                color=LIGHT["arm-1"],
+                zorder=5,
+            )
+        axes.margins(x=0.03)
+        axes.set_xlabel("mean timesteps", labelpad=8)
+        _percent_axis(axes)
+
+    return draw("early-exit", PANEL, 280, "Accuracy against mean timesteps with early exit", paint)
 
 
 def training(arms: Sequence[Arm], quantity: str) -> Markup | None:

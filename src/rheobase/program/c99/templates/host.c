@@ -19,6 +19,7 @@ static void keep(void *user, int layer, const uint8_t *spikes, size_t n)
 size_t host_program_bytes(void);
 void host_program(void *memory, const uint8_t *frames, int steps, int samples, int first, int last, int32_t *logits,
               uint8_t **spikes);
+void host_run_until(void *memory, const uint8_t *frames, int steps, int samples, uint32_t margin, int *classes, int *used);
 
 size_t host_program_bytes(void)
 {
@@ -60,4 +61,19 @@ void host_program(void *memory, const uint8_t *frames, int steps, int samples, i
     state->trace = NULL;
     state->trace_user = NULL;
 #endif
+}
+
+/* Samples of uint8 frames [N][T][C][H][W], each until its margin is reached; int classes and steps [N]. */
+void host_run_until(void *memory, const uint8_t *frames, int steps, int samples, uint32_t margin, int *classes, int *used)
+{
+    ${prefix}_state *const state = (${prefix}_state *)memory;
+    int32_t logits[${PREFIX}_CLASSES];
+    int n;
+#ifdef RHEOBASE_TRACE
+    state->trace = NULL;
+#endif
+    for (n = 0; n < samples; ++n) {
+        classes[n] = ${prefix}_run_until(state, frames + (size_t)n * (size_t)steps * ${PREFIX}_FRAME_SIZE, steps, margin, logits,
+                                    used + n);
+    }
 }

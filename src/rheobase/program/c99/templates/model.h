@@ -17,6 +17,7 @@
 #define ${PREFIX}_NEURON_LAYERS ${neuron_layers}
 #define ${PREFIX}_MEMBRANE_BYTES ${membrane_bytes} /* live between steps: membranes and logits */
 #define ${PREFIX}_SCRATCH_BYTES ${scratch_bytes} /* dead between steps */
+#define ${PREFIX}_EXIT_MARGIN ${margin}u /* calibrated for ${prefix}_run_until; 4294967295 never stops early */
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,6 +52,13 @@ int ${prefix}_argmax(const ${prefix}_state *state);
 
 /* Reset, `steps` steps (at most ${PREFIX}_MAX_STEPS) on consecutive frames, logits out; returns the class. */
 int ${prefix}_run(${prefix}_state *state, const uint8_t *frames, int steps, int32_t *logits);
+
+/* Largest logit minus the next: how clear the decision is. */
+uint32_t ${prefix}_margin(const ${prefix}_state *state);
+
+/* As run, but stops after the first step whose margin is at least `margin`; `used` (unless NULL) gets the number of steps. */
+int ${prefix}_run_until(${prefix}_state *state, const uint8_t *frames, int steps, uint32_t margin, int32_t *logits,
+                        int *used);
 
 /* Version of the program's format. */
 int ${prefix}_version(void);
