@@ -14,7 +14,8 @@ class DataConfig(Config):
     `root` is where raw data lives (else `$RHEOBASE_DATA`); `folder` is the user's own data for the data set
     `folder`. `train_size` keeps that many training recordings, in the proportions of the classes and always
     the same ones; `size` puts the events on a sensor of `size` x `size` pixels; `seed` draws the split of
-    `folder` and nothing else. Still images are seen whole at each of the `T` steps: they take no `binning` or `size`.
+    `folder` and nothing else. `background_filter` and `refractory_filter` take noise from recordings before they are binned,
+    in ticks (see `events.denoise`). Still images are seen whole at each of the `T` steps: they take none of these options.
     """
 
     name: str
@@ -23,6 +24,8 @@ class DataConfig(Config):
     split: str = "official"
     train_size: int | None = Field(default=None, ge=1)
     size: int | None = Field(default=None, ge=1)
+    background_filter: int | None = Field(default=None, ge=0)
+    refractory_filter: int | None = Field(default=None, ge=0)
     root: Path | None = None
     folder: Path | None = None
     seed: int = Field(default=0, ge=0)

@@ -2,13 +2,15 @@
 
 `read_recording` opens a file of any known format (`FORMATS`), `read_chunks` one too large for memory, `write_recording`
 writes one, `bin_by_time` and `bin_by_count` turn a recording into
-frames, `downsample`, `drop_events` and `add_noise` make recordings from recordings, `simulate` is a model of
-the camera.
+frames, `downsample`, `drop_events` and `add_noise` make recordings from recordings (`NOISE_SUITE` names what goes wrong
+with cameras, `background_filter` and `refractory_filter` take noise away), `simulate` is a model of the camera.
 """
 
 from rheobase.events.binning import bin_by_count, bin_by_time
 from rheobase.events.csv import read_csv, write_csv
+from rheobase.events.denoise import background_filter, refractory_filter
 from rheobase.events.nmnist import format_nmnist, parse_nmnist, read_nmnist, write_nmnist
+from rheobase.events.noise import NOISE_SUITE, hot_pixels, jitter_time, lose_contrast
 from rheobase.events.numpy_files import read_npy, read_npz, write_npz
 from rheobase.events.read import FORMATS, find_format, read_chunks, read_recording, write_recording
 from rheobase.events.recording import Recording
@@ -19,16 +21,21 @@ from rheobase.events.transform import add_noise, downsample, drop_events
 
 __all__ = [
     "FORMATS",
+    "NOISE_SUITE",
     "Recording",
     "Sensor",
     "Survey",
     "add_noise",
+    "background_filter",
     "bin_by_count",
     "bin_by_time",
     "downsample",
     "drop_events",
     "find_format",
     "format_nmnist",
+    "hot_pixels",
+    "jitter_time",
+    "lose_contrast",
     "parse_nmnist",
     "read_chunks",
     "read_csv",
@@ -36,6 +43,7 @@ __all__ = [
     "read_npy",
     "read_npz",
     "read_recording",
+    "refractory_filter",
     "saccade_frames",
     "saccade_path",
     "simulate",
