@@ -1,6 +1,7 @@
 """Event recordings: read, write, bin, corrupt, simulate. NumPy only; nothing here knows of networks.
 
-`read_recording` opens a file of any known format (`FORMATS`), `read_chunks` one too large for memory, `write_recording`
+`read_recording` opens a file of any known format (`FORMATS`), `read_chunks` one too large for memory, `flow` a pipe
+as it arrives (`windows` cuts it by time), `write_recording`
 writes one, `bin_by_time` and `bin_by_count` turn a recording into
 frames, `downsample`, `drop_events` and `add_noise` make recordings from recordings (`NOISE_SUITE` names what goes wrong
 with cameras, `background_filter` and `refractory_filter` take noise away), `simulate` is a model of the camera.
@@ -9,6 +10,7 @@ with cameras, `background_filter` and `refractory_filter` take noise away), `sim
 from rheobase.events.binning import bin_by_count, bin_by_time
 from rheobase.events.csv import read_csv, write_csv
 from rheobase.events.denoise import background_filter, refractory_filter
+from rheobase.events.flow import Flow, flow, windows
 from rheobase.events.nmnist import format_nmnist, parse_nmnist, read_nmnist, write_nmnist
 from rheobase.events.noise import NOISE_SUITE, hot_pixels, jitter_time, lose_contrast
 from rheobase.events.numpy_files import read_npy, read_npz, write_npz
@@ -22,6 +24,7 @@ from rheobase.events.transform import add_noise, downsample, drop_events
 __all__ = [
     "FORMATS",
     "NOISE_SUITE",
+    "Flow",
     "Recording",
     "Sensor",
     "Survey",
@@ -32,6 +35,7 @@ __all__ = [
     "downsample",
     "drop_events",
     "find_format",
+    "flow",
     "format_nmnist",
     "hot_pixels",
     "jitter_time",
@@ -49,6 +53,7 @@ __all__ = [
     "simulate",
     "simulate_batch",
     "survey",
+    "windows",
     "write_csv",
     "write_nmnist",
     "write_npz",
