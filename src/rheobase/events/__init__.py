@@ -16,7 +16,7 @@ from rheobase.events.noise import NOISE_SUITE, hot_pixels, jitter_time, lose_con
 from rheobase.events.numpy_files import read_npy, read_npz, write_npz
 from rheobase.events.read import FORMATS, find_format, read_chunks, read_recording, write_recording
 from rheobase.events.recording import Recording
-from rheobase.events.saccade import saccade_frames, saccade_path
+from rheobase.events.saccade import loop_path, moved_frames, saccade_frames, saccade_path
 from rheobase.events.sensor import Sensor, simulate, simulate_batch
 from rheobase.events.survey import Survey, survey
 from rheobase.events.transform import add_noise, downsample, drop_events
@@ -39,7 +39,9 @@ __all__ = [
     "format_nmnist",
     "hot_pixels",
     "jitter_time",
+    "loop_path",
     "lose_contrast",
+    "moved_frames",
     "parse_nmnist",
     "read_chunks",
     "read_csv",
