@@ -2,9 +2,19 @@
 
 from collections.abc import Callable
 
-from rheobase.datasets import cifar, digits_dvs, folder, image_dvs_sim, mnist, motion_dvs_sim, nmnist
+from rheobase.datasets import (
+    cifar,
+    digits_dvs,
+    folder,
+    image_dvs_sim,
+    mnist,
+    motion_dvs_sim,
+    nmnist,
+    spike_trains,
+)
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import DataSet
+from rheobase.datasets.event_sets import EVENT_SETS
 from rheobase.datasets.pool import Pool
 from rheobase.datasets.split import Split, split_digest
 from rheobase.errors import DataError, RecipeError, unknown
@@ -20,6 +30,9 @@ DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
     "mnist": mnist.load,
     "motion-dvs-sim": motion_dvs_sim.load,
     "nmnist": nmnist.load,
+    "shd": spike_trains.load,
+    "ssc": spike_trains.load,
+    **{name: published.load for name, published in EVENT_SETS.items()},
 }
 
 
