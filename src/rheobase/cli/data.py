@@ -27,17 +27,10 @@ def list_command(json: JsonOption = None) -> None:
     from rheobase.datasets.cards import CARDS
 
     names = list_datasets()
-    cards = [CARDS.get(name) for name in names]
-    print_table(
-        "",
-        ["name", "what", "licence", "to get it"],
-        [
-            (name, card.what, card.licence, f"data fetch {name}" if card.files else card.get)
-            if card
-            else (name, "", "", "")
-            for name, card in zip(names, cards, strict=True)
-        ],
-    )
+    for name in names:
+        card = CARDS.get(name)
+        how = "" if card is None else f"data fetch {name}" if card.files else card.get
+        say(name if card is None else f"{name:<18} {card.what}. Licence: {card.licence}. To get it: {how}")
     write_json(json, names)
 
 
