@@ -9,6 +9,7 @@ COMMANDS = [
     "eval",
     "compress",
     "export",
+    "live",
     "cost",
     "encode",
     "report",

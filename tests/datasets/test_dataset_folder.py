@@ -99,10 +99,10 @@ def test_mistakes_in_the_folder(plain, tmp_path):
     with pytest.raises(DataError, match="no class folders"):
         load(tmp_path / "bare")
     fill(tmp_path / "one" / "wave", 5)
-    with pytest.raises(DataError, match="two class folders or more"):
+    with pytest.raises(DataError, match="two classes or more"):
         load(tmp_path / "one")
     fill(plain / "few", 2)
-    with pytest.raises(DataError, match="few: 2 recordings; a class needs 3"):
+    with pytest.raises(DataError, match=r"few.take 0.npz has 2 recordings; a class needs 3"):
         load(plain)
 
 
@@ -137,3 +137,53 @@ def test_a_part_or_a_class_is_missing(tmp_path):
     fill(tmp_path / "mine" / "validation" / "b", 2)
     with pytest.raises(DataError, match="test: no folder for the class 'b'"):
         load(tmp_path / "mine")
+
+
+def write_table(folder, rows, header="path,label"):
+    path = folder / "takes.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_a_table_is_dealt_as_folders_are(plain):
+    """The same recordings, classes and names give the same split, and later files beside them change nothing."""
+    files = sorted(path.relative_to(plain).as_posix() for path in plain.rglob("*.npz"))
+    table = write_table(plain, [f"x,{name.split('/')[0]}, ./{name}" for name in files], "who,label,path")
+    folder, found = load(plain), load(table)
+    assert found.split_hash == folder.split_hash and found.classes == folder.classes
+    assert np.array_equal(found.train.frames, folder.train.frames)
+    fill(plain / "wave", 21)
+    assert load(table).split_hash == folder.split_hash
+
+
+def test_a_table_may_name_the_parts(tmp_path):
+    fill(tmp_path / "takes", 6)
+    rows = [f"takes/take {i}.npz,{'ab'[i % 2]},{('train', 'validation', 'test')[i // 2]}" for i in range(6)]
+    data = load(write_table(tmp_path, rows, "path,label,part"))
+    assert [part.names for part in (data.validation, data.test)] == [
+        ("takes/take 2.npz", "takes/take 3.npz"),
+        ("takes/take 4.npz", "takes/take 5.npz"),
+    ]
+    assert sorted(data.train.labels) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "what"),
+    [
+        ("file,label", ["a,b"], "no column path; its header names file, label"),
+        ("path,label", ["take 0.npz,a", "take 9.npz,b"], "line 3: take 9.npz: no such file"),
+        ("path,label", ["take 0.npz,"], "line 2 has no label"),
+        ("path,label", ["take 0.npz,a", "./take 0.npz,b"], "take 0.npz is named twice"),
+        ("path,label", ["takes.csv.txt,a"], "not a recording"),
+        ("path,label", ["../outside.npz,a"], "outside"),
+        ("path,label,part", ["take 0.npz,a,train"], "part 'test': no recording"),
+        ("path,label,part", ["take 0.npz,a,trian"], "part 'test'|part 'trian'"),
+        ("path,label", ["take 0.npz,a", "take 1.npz,a"], "two classes"),
+    ],
+)
+def test_mistakes_in_a_table(tmp_path, header, rows, what):
+    fill(tmp_path / "mine", 2)
+    (tmp_path / "mine" / "takes.csv.txt").write_text("")
+    write_npz(record(0), tmp_path / "outside.npz")
+    with pytest.raises(DataError, match=what):
+        load(write_table(tmp_path / "mine", rows, header))

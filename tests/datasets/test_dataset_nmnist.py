@@ -1,12 +1,11 @@
 """N-MNIST: layouts, splits, what is said when it is absent or broken, download, and the real recordings."""
 
-import hashlib
 import zipfile
 
 import numpy as np
 import pytest
 
-from rheobase.datasets import DataConfig, fetch, fetch_nmnist, load_dataset
+from rheobase.datasets import DataConfig, load_dataset
 from rheobase.errors import DataError, RecipeError
 from rheobase.events import Recording, format_nmnist
 
@@ -105,7 +104,7 @@ def test_absent_data_says_where_it_looked(tmp_path, monkeypatch):
     monkeypatch.delenv("RHEOBASE_DATA", raising=False)
     with pytest.raises(DataError, match="set RHEOBASE_DATA"):
         load_dataset(DataConfig(name="nmnist"))
-    with pytest.raises(DataError, match="fetch_nmnist") as caught:
+    with pytest.raises(DataError, match="data fetch nmnist") as caught:
         load_dataset(DataConfig(name="nmnist", root=tmp_path / "nowhere"))
     assert str(tmp_path / "nowhere") in str(caught.value)
     with pytest.raises(DataError, match=r"nmnist_small\.zip"):
@@ -136,32 +135,6 @@ def test_a_low_data_split_belongs_to_its_file(tmp_path):
 def test_unknown_split(tmp_path):
     with pytest.raises(RecipeError, match="did you mean 'low-data-"):
         load_dataset(DataConfig(name="nmnist", root=tmp_path, split="low-data-7"))
-
-
-def test_fetch_checks_what_comes(tmp_path, monkeypatch):
-    source = tmp_path / "source.zip"
-    source.write_bytes(b"all of it")
-    good = hashlib.md5(b"all of it").hexdigest()
-    monkeypatch.setattr(fetch, "FILES", {"Train.zip": (source.as_uri(), good)})
-    (path,) = fetch_nmnist(tmp_path / "root")
-    assert path.read_bytes() == b"all of it"
-    source.unlink()
-    assert fetch_nmnist(tmp_path / "root") == [path]  # whole: no second download
-    path.write_bytes(b"other")
-    with pytest.raises(DataError, match="not the official file"):
-        fetch_nmnist(tmp_path / "root")
-
-
-def test_fetch_leaves_nothing_behind(tmp_path, monkeypatch):
-    source = tmp_path / "source.zip"
-    source.write_bytes(b"half of")
-    monkeypatch.setattr(fetch, "FILES", {"Train.zip": (source.as_uri(), "0" * 32)})
-    with pytest.raises(DataError, match="what came is not the official file"):
-        fetch_nmnist(tmp_path / "root")
-    monkeypatch.setattr(fetch, "FILES", {"Train.zip": ((tmp_path / "none").as_uri(), "0" * 32)})
-    with pytest.raises(DataError, match=r"download to .* failed"):
-        fetch_nmnist(tmp_path / "root")
-    assert not list((tmp_path / "root").iterdir())
 
 
 def test_real_official(real_nmnist):

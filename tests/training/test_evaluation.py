@@ -8,7 +8,7 @@ from torch import nn
 
 from rheobase.datasets import load_dataset
 from rheobase.errors import DataError
-from rheobase.events import drop_events
+from rheobase.events import NOISE_SUITE, drop_events
 from rheobase.training import (
     ArrayFrames,
     build_model,
@@ -16,8 +16,10 @@ from rheobase.training import (
     collect_samples,
     evaluate,
     measure,
+    parse_recipe,
 )
 from rheobase.training.corrupt import corrupted
+from rheobase.training.evaluation import noise_score
 
 
 class Spikes(nn.Module):
@@ -153,3 +155,19 @@ def test_health_by_hand():
     assert list(messages) == ["a", "b"]
     assert "dead" in messages["a"] and "v_threshold" in messages["a"]
     assert "saturated" in messages["b"]
+
+
+def test_the_noise_suite_in_one_number(events):
+    data = load_dataset(parse_recipe({"data": {"name": "folder", "folder": str(events), "T": 2}}).data)
+    model = nn.Sequential(nn.Flatten(2), nn.Linear(128, 2))
+    found = evaluate(model, data.test, noise=True)
+    assert set(found.robustness) == set(NOISE_SUITE)
+    curves = found.robustness.values()
+    assert all(len(curve) == 6 and curve[0] == (0.0, found.accuracy) for curve in curves)
+    assert found.noise_score == pytest.approx(np.mean([a for curve in curves for level, a in curve if level]))
+    assert evaluate(model, data.test).noise_score is None
+
+
+def test_noise_score_leaves_the_clean_accuracy_out():
+    curves = {kind: [(0.0, 1.0), (0.1, 0.5), (0.2, 0.1 * i)] for i, kind in enumerate(NOISE_SUITE)}
+    assert noise_score(curves) == pytest.approx((0.5 + 0.2) / 2)

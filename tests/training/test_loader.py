@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rheobase.training import ArrayFrames, AugmentConfig, batches, shuffled_batches
-from rheobase.training.augment import shifted
+from rheobase.training.augment.geometry import shifted
 from rheobase.training.loader import as_input, gathered, plan, prefetched, steps_per_epoch
 
 

@@ -19,15 +19,18 @@ app = typer.Typer(
 
 @app.command("list")
 def list_command(json: JsonOption = None) -> None:
-    """Name the data sets.
+    """Name the data sets: what each is, its licence, and how it is had.
 
     Example: rheobase data list
     """
     from rheobase.datasets import list_datasets
+    from rheobase.datasets.cards import CARDS
 
     names = list_datasets()
     for name in names:
-        say(name)
+        card = CARDS.get(name)
+        how = "" if card is None else f"data fetch {name}" if card.files else card.get
+        say(name if card is None else f"{name:<18} {card.what}. Licence: {card.licence}. To get it: {how}")
     write_json(json, names)
 
 
@@ -161,21 +164,36 @@ def convert_command(
 
 @app.command("fetch")
 def fetch_command(
-    name: Annotated[
-        Literal["nmnist"], typer.Argument(help="Data set to download; the others are generated.")
-    ],
+    name: Annotated[str, typer.Argument(help="Name of the data set.")],
     root: Annotated[Path | None, typer.Option(help="Folder to download to. Default: RHEOBASE_DATA.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Download nothing: check the files that are there.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
-    """Download a data set's official files (N-MNIST: 1.2 GB) and check them.
+    """Download a data set's official files, resuming what broke off, and check them; the licence is shown first.
 
     Example: rheobase data fetch nmnist --root my_data
     """
-    from rheobase.datasets import fetch_nmnist
+    from rheobase.datasets import download
 
+    card = download.card(name)
     folder = root or (Path(given) if (given := os.environ.get("RHEOBASE_DATA")) else None)
     if folder is None:
         raise RecipeError("say where to: --root FOLDER, or set RHEOBASE_DATA")
-    files = fetch_nmnist(folder)
-    say(f"{name}: {', '.join(str(file) for file in files)}")
-    write_json(json, {"name": name, "files": [str(file) for file in files]})
+    say(f"{card.title}: {card.what}. Licence: {card.licence}. Source: {card.source}.")
+    found = download.check(name, folder) if check else download.fetch(name, folder)
+    for file in found:
+        say(f"{file.path}: {SAYS[file.checked]}")
+    if card.get and not check:
+        say(f"next: {card.get}")
+    files = [{"file": str(file.path), "md5": file.md5, "checked": file.checked} for file in found]
+    write_json(json, {"name": name, "licence": card.licence, "files": files})
+
+
+SAYS = {
+    "published": "its MD5 is the published one",
+    "recorded": "its MD5 is the one recorded when it first came (none is published)",
+    "new": "no MD5 is published; its own is recorded, and checked from now on",
+    "absent": "not there",
+}

@@ -14,6 +14,7 @@ from rheobase.cli import (
     encode,
     evaluate,
     export,
+    live,
     models,
     report,
     sweep,
@@ -34,6 +35,7 @@ app.command("sweep")(sweep.sweep_command)
 app.command("eval")(evaluate.evaluate_command)
 app.command("compress")(compress.compress_command)
 app.command("export")(export.export_command)
+app.command("live")(live.live_command)
 app.command("cost")(cost.cost_command)
 app.command("report")(report.report_command)
 app.command("encode")(encode.encode_command)

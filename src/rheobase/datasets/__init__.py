@@ -2,12 +2,12 @@
 
 `load_dataset(DataConfig(name="nmnist", T=4))` returns a `DataSet` with three `FrameSet`s. Raw data is found
 under `$RHEOBASE_DATA`, frames are cached under `$RHEOBASE_CACHE`, and `split_hash` says exactly which
-recordings are where.
+recordings are where. `cards` says what each is and whose, `fetch` downloads it, `foreign` takes other frameworks' data.
 """
 
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import DataSet, FrameSet
-from rheobase.datasets.fetch import fetch_nmnist
+from rheobase.datasets.download import fetch
 from rheobase.datasets.load import list_datasets, load_dataset
 
-__all__ = ["DataConfig", "DataSet", "FrameSet", "fetch_nmnist", "list_datasets", "load_dataset"]
+__all__ = ["DataConfig", "DataSet", "FrameSet", "fetch", "list_datasets", "load_dataset"]

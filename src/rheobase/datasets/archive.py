@@ -3,6 +3,7 @@
 import hashlib
 import os
 import zipfile
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -26,6 +27,11 @@ class Archive:
     def digest(self) -> str:
         """SHA-256 over names, sizes and checksums (zip) or times of change (folder); reads no data."""
         return hashlib.sha256(repr(sorted(self._entries.items())).encode()).hexdigest()
+
+    def state(self, names: Sequence[str]) -> str:
+        """The same of some files of a folder alone, whatever lies beside them."""
+        states = [(name, (self.paths[0] / name).stat()) for name in sorted(names)]
+        return hashlib.sha256(repr([(n, s.st_size, s.st_mtime_ns) for n, s in states]).encode()).hexdigest()
 
     def read(self, name: str) -> bytes:
         """The bytes of a file.

@@ -14,7 +14,14 @@ from rheobase.datasets.packed import Recordings
 from rheobase.datasets.pool import Pool
 from rheobase.datasets.split import Indices
 from rheobase.errors import DataError
-from rheobase.events import Recording, bin_by_count, bin_by_time, downsample
+from rheobase.events import (
+    Recording,
+    background_filter,
+    bin_by_count,
+    bin_by_time,
+    downsample,
+    refractory_filter,
+)
 
 LIMIT = 255
 """Counts above this saturate: frames are bytes."""
@@ -22,25 +29,40 @@ LIMIT = 255
 
 @dataclass(frozen=True)
 class Binning:
-    """How a data set makes frames of a recording; `span` are the ticks that frames of equal time divide."""
+    """How a data set makes frames of a recording.
+
+    `span` are the ticks that frames of equal time divide, `background` and `refractory` the filters of noise, in ticks.
+    """
 
     T: int
     kind: Literal["time", "count"]
     size: int | None = None
     span: tuple[int, int] | None = None
+    background: int | None = None
+    refractory: int | None = None
 
     def counts(self, recording: Recording) -> NDArray[np.int32]:
-        """Event counts of a recording that is already on the sensor of the frames.
+        """Event counts of a recording that is already on the sensor of the frames; zeros where the filters take all.
 
         Shape: int32 [T, 2, H, W].
 
         Raises:
             DataError: the recording has no events.
         """
+        kept = self._filtered(recording)
+        if len(recording) and not len(kept):
+            return np.zeros((self.T, 2, recording.height, recording.width), np.int32)
         if self.kind == "count":
-            return bin_by_count(recording, self.T)
+            return bin_by_count(kept, self.T)
         start, stop = self.span or (None, None)
-        return bin_by_time(recording, self.T, start=start, stop=stop)
+        return bin_by_time(kept, self.T, start=start, stop=stop)
+
+    def _filtered(self, recording: Recording) -> Recording:
+        if self.refractory is not None:
+            recording = refractory_filter(recording, self.refractory)
+        if self.background is not None:
+            recording = background_filter(recording, self.background)
+        return recording
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +100,8 @@ class EventPool(Pool):
         Raises:
             DataError: a recording cannot be binned.
         """
-        binning = Binning(config.T, config.binning, config.size, self.span)
+        filters = (config.background_filter, config.refractory_filter)
+        binning = Binning(config.T, config.binning, config.size, self.span, *filters)
         key = {"raw": self.raw, "recordings": len(self.names), **asdict(binning)}
         arrays = cached(f"{config.name}/frames", key, lambda: _bin(binning, self), keep=config.cache)
         return [

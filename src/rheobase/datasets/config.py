@@ -11,10 +11,12 @@ from rheobase.config import Config
 class DataConfig(Config):
     """Everything that decides the frames a network sees.
 
-    `root` is where raw data lives (else `$RHEOBASE_DATA`); `folder` is the user's own data for the data set
-    `folder`. `train_size` keeps that many training recordings, in the proportions of the classes and always
-    the same ones; `size` puts the events on a sensor of `size` x `size` pixels; `seed` draws the split of
-    `folder` and nothing else. Still images are seen whole at each of the `T` steps: they take no `binning` or `size`.
+    `root` is where raw data lives (else `$RHEOBASE_DATA`); `folder` is the user's own data for the data set `folder`: a
+    folder with one sub-folder a class, or a CSV of paths and labels. `train_size` keeps that many training recordings,
+    in the proportions of the classes and always the same ones; `size` puts the events on a sensor of `size` x `size`
+    pixels; `seed` draws the split of `folder` and nothing else. `background_filter` and `refractory_filter` take noise
+    from recordings before they are binned, in ticks (see `events.denoise`). Still images are seen whole at each of the
+    `T` steps: they take none of these options.
     """
 
     name: str
@@ -23,6 +25,8 @@ class DataConfig(Config):
     split: str = "official"
     train_size: int | None = Field(default=None, ge=1)
     size: int | None = Field(default=None, ge=1)
+    background_filter: int | None = Field(default=None, ge=0)
+    refractory_filter: int | None = Field(default=None, ge=0)
     root: Path | None = None
     folder: Path | None = None
     seed: int = Field(default=0, ge=0)

@@ -1,9 +1,9 @@
-"""folder: a user's own recordings, one folder a class, in any readable format.
+"""folder: a user's own recordings, one folder a class or a table of paths and labels, in any readable format.
 
-Either `train/`, `validation/` and `test/` with the same class folders in each, or the class folders alone:
-then a tenth of each class validates, a tenth tests, and the rest trains, drawn by `seed`. That split is
-frozen in the cache folder when first drawn, and a folder that has changed since is refused rather than dealt
-anew.
+`folder` names a CSV (see `table`), or a folder: either `train/`, `validation/` and `test/` with the same class folders
+in each, or the class folders alone. Where the parts are not given, a tenth of each class validates, a tenth tests, and
+the rest trains, drawn by `seed`. That split is frozen in the cache folder when first drawn, and data that has changed
+since is refused rather than dealt anew.
 """
 
 import json
@@ -18,6 +18,7 @@ from rheobase.datasets.binned import EventPool
 from rheobase.datasets.cache import Arrays, cached, digest
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.split import PARTS, Split, stratified_order
+from rheobase.datasets.table import read_table
 from rheobase.errors import DataError, RecipeError, unknown
 from rheobase.events import Recording, read_recording
 from rheobase.events.read import READERS, declares_size
@@ -55,29 +56,36 @@ def load(config: DataConfig) -> tuple[EventPool, Split]:
         )
     if config.split != "official":
         raise RecipeError(unknown("split of folder", config.split, ["official"]))
-    folder = config.folder.resolve()
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; it should hold one sub-folder a class")
-    dealt = any((folder / part).is_dir() for part in PARTS)
-    names, kinds = _list_dealt(folder) if dealt else _list_classes(folder)
+    given = config.folder.resolve()
+    if given.is_file():
+        folder = given.parent
+        names, kinds, parts = read_table(given)
+        raw = digest([Archive(folder).state(names), names, kinds])
+    elif given.is_dir():
+        folder = given
+        dealt = any((folder / part).is_dir() for part in PARTS)
+        names, kinds = _list_dealt(folder) if dealt else _list_classes(folder)
+        parts = [name.split("/")[0] for name in names] if dealt else None
+        raw = digest([Archive(folder).digest(), names])
+    else:
+        raise DataError(
+            f"{given}: no such folder; it should hold one sub-folder a class, or be a CSV of paths"
+        )
     classes = tuple(sorted(set(kinds)))
     if len(classes) < 2:
-        raise DataError(
-            f"{folder}: found the classes {list(classes)}; a classifier needs two class folders or more"
-        )
+        raise DataError(f"{given}: found the classes {list(classes)}; a classifier needs two classes or more")
     labels = np.array([classes.index(kind) for kind in kinds], dtype=np.int64)
-    raw = digest([Archive(folder).digest(), names])
     sizes = cached("folder/sizes", {"raw": raw}, lambda: _measure(folder, names), keep=config.cache)
     files = FolderFiles(folder, tuple(names), tuple(labels.tolist()), _sensor(folder, names, sizes))
     pool = EventPool(names, labels, classes, files.sensor, files, raw=raw)
-    if dealt:
-        rows = {part: [i for i, name in enumerate(names) if name.startswith(f"{part}/")] for part in PARTS}
+    if parts is not None:
+        rows = {part: [i for i, of in enumerate(parts) if of == part] for part in PARTS}
         train = np.array(rows["train"], dtype=np.int64)
         train = train[stratified_order([names[i] for i in train], labels[train], seed=0)]
         return pool, Split(train, *(np.array(rows[part], dtype=np.int64) for part in PARTS[1:]))
-    split = draw(folder, names, labels, config.seed)
+    split = draw(given, names, labels, config.seed)
     if config.cache:
-        _freeze(folder, names, split, config.seed)
+        _freeze(given, names, split, config.seed)
     return pool, split
 
 
@@ -93,9 +101,9 @@ def draw(folder: Path, names: list[str], labels: NDArray[np.int64], seed: int) -
         members = order[labels[order] == label].tolist()
         tenth = max(1, round(len(members) / 10))
         if len(members) < 3:
-            name = names[members[0]].split("/")[0]
             raise DataError(
-                f"{folder / name}: {len(members)} recordings; a class needs 3 to be split, better 30"
+                f"{folder}: the class of {names[members[0]]} has {len(members)} recordings; a class needs 3 to be split, "
+                "better 30"
             )
         parts["validation"] += members[:tenth]
         parts["test"] += members[tenth : 2 * tenth]

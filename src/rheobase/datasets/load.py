@@ -2,22 +2,37 @@
 
 from collections.abc import Callable
 
-from rheobase.datasets import cifar, digits_dvs, folder, mnist, motion_dvs_sim, nmnist
+from rheobase.datasets import (
+    cifar,
+    digits_dvs,
+    folder,
+    image_dvs_sim,
+    mnist,
+    motion_dvs_sim,
+    nmnist,
+    spike_trains,
+)
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import DataSet
+from rheobase.datasets.event_sets import EVENT_SETS
 from rheobase.datasets.pool import Pool
 from rheobase.datasets.split import Split, split_digest
 from rheobase.errors import DataError, RecipeError, unknown
 
 DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
     "cifar10": cifar.load_10,
+    "cifar10-dvs-sim": image_dvs_sim.load,
     "cifar100": cifar.load_100,
     "digits-dvs": digits_dvs.load,
+    "fashion-dvs-sim": image_dvs_sim.load,
     "fashion-mnist": mnist.load,
     "folder": folder.load,
     "mnist": mnist.load,
     "motion-dvs-sim": motion_dvs_sim.load,
     "nmnist": nmnist.load,
+    "shd": spike_trains.load,
+    "ssc": spike_trains.load,
+    **{name: published.load for name, published in EVENT_SETS.items()},
 }
 
 

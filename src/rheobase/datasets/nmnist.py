@@ -114,9 +114,5 @@ def find(root: Path | None, *, small: bool = False) -> Archive:
     wanted = SMALL if small else f"{SMALL}, Train.zip and Test.zip, or the folders Train and Test"
     raise DataError(
         f"N-MNIST: found no {wanted} in {base} (nor in its nmnist, NMNIST or N-MNIST folder). "
-        + (
-            "This split is drawn from that file."
-            if small
-            else "rheobase.datasets.fetch_nmnist(root) downloads it."
-        )
+        + ("This split is drawn from that file." if small else "`rheobase data fetch nmnist` downloads it.")
     )

@@ -1,6 +1,6 @@
 """Many recordings of one sensor in a handful of arrays, and what else can hand out recordings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,3 +57,10 @@ def pack(recordings: Iterable[Recording]) -> Arrays:
         "offsets": np.cumsum(lengths, dtype=np.int64),
         "labels": np.array(labels, dtype=np.int64),
     }
+
+
+def joined(packs: Sequence[Arrays]) -> Arrays:
+    """Packs of one sensor as one, in their order."""
+    arrays = {name: np.concatenate([made[name] for made in packs]) for name in ("x", "y", "t", "p", "labels")}
+    lengths = np.concatenate([np.diff(made["offsets"]) for made in packs])
+    return arrays | {"offsets": np.cumsum([0, *lengths], dtype=np.int64)}

@@ -84,8 +84,9 @@ def check_options(config: DataConfig) -> None:
     """
     if config.split != "official":
         raise RecipeError(unknown(f"split of {config.name}", config.split, ["official"]))
-    if config.size is not None or config.binning != "time":
-        option = "size" if config.size is not None else "binning"
+    events = ("size", "background_filter", "refractory_filter")
+    given = [name for name in events if getattr(config, name) is not None]
+    for option in given + ["binning"] * (config.binning != "time"):
         raise RecipeError(
             f"data.{option} is about events, and {config.name} has still images, seen whole at each of the T steps; "
             "leave it out"

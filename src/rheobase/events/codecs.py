@@ -74,15 +74,14 @@ def records(source: Source, start: int, decoder: Decoder) -> Iterator[Block]:
         Damage: the file ends inside a record.
     """
     size = decoder.codec.record
-    for offset in range(start, source.size, BLOCK_BYTES):
-        data = source.read(offset, BLOCK_BYTES)
-        rest = len(data) % size
-        yield decoder.block(data[: len(data) - rest] if rest else data, offset)
-        if rest:
-            raise Damage(
-                f"byte {offset + len(data) - rest}",
-                f"the file ends inside a record: {rest} of its {size} bytes are there, so it is cut short",
-            )
+    offset = start
+    while data := source.read(offset, BLOCK_BYTES):
+        whole = len(data) // size * size
+        if not whole:
+            what = f"{len(data)} of its {size} bytes are there, so it is cut short"
+            raise Damage(f"byte {offset}", f"the file ends inside a record: {what}")
+        yield decoder.block(data[:whole] if whole < len(data) else data, offset)
+        offset += whole
 
 
 # What C computes, in NumPy.

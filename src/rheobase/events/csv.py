@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rheobase.events.fields import BLOCK_EVENTS, FieldBlocks
+from rheobase.events.fields import FieldBlocks
 from rheobase.events.recording import Recording
 from rheobase.events.stream import Block, Damage, Format, Source, Stream, places
 
@@ -49,16 +49,16 @@ def _open(source: Source, width: int | None, height: int | None) -> Stream:
     first = next(lines, "")
     if not _names_fields(first):
         raise Damage("line 1", f"the header must name x, y, t and p once each; it reads {first[:60]!r}")
-    return Stream(_blocks(lines, _header(first)), width, height)
+    return Stream(_blocks(lines, _header(first), source.rows), width, height)
 
 
-def _blocks(lines: Iterator[str], header: list[str]) -> Iterator[Block]:
+def _blocks(lines: Iterator[str], header: list[str], most: int) -> Iterator[Block]:
     fields = FieldBlocks()
     number, damage = 2, None
     while damage is None:
         rows: list[str] = []
         try:
-            rows.extend(islice(lines, BLOCK_EVENTS))
+            rows.extend(islice(lines, most))
         except Damage as found:
             damage = found
         if not rows and damage is None:

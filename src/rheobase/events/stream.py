@@ -105,12 +105,16 @@ class Stream:
 
 @dataclass(frozen=True)
 class Source:
-    """A file opened for reading, of known size; `path` is None where it lies in memory."""
+    """A file opened for reading, of known size; `path` is None where it lies in memory.
+
+    `rows` are the lines of text that are decoded at once: few where they arrive as they happen.
+    """
 
     name: str
     file: BinaryIO
     size: int
     path: Path | None = None
+    rows: int = 1 << 15
 
     def read(self, offset: int, count: int) -> bytes:
         """The bytes from `offset` on: `count` of them, or as many as the file has."""
@@ -205,7 +209,7 @@ class Format:
         wide, high = stream.width if width is None else width, stream.height if height is None else height
         buffer = Buffer(stream.most)
         with self.reporting(source, salvage):
-            for block in _checked(stream.blocks, wide, high, ordered=not sort):
+            for block in checked(stream.blocks, wide, high, ordered=not sort):
                 buffer.append(block)
         arrays = buffer.take()
         if sort and len(arrays["t"]) and (arrays["t"][1:] < arrays["t"][:-1]).any():
@@ -270,7 +274,7 @@ class Format:
             if stream.width is not None and stream.height is not None:
                 return stream.width, stream.height
             with self.reporting(source, salvage):
-                for block in _checked(stream.blocks, stream.width, stream.height):
+                for block in checked(stream.blocks, stream.width, stream.height):
                     most_x = max(most_x, int(block.x.max(initial=0)))
                     most_y = max(most_y, int(block.y.max(initial=0)))
         return most_x + 1, most_y + 1
@@ -299,7 +303,7 @@ class Format:
                 )
 
             with self.reporting(source, salvage):
-                for block in _checked(stream.blocks, width, height):
+                for block in checked(stream.blocks, width, height):
                     start = 0
                     while buffer.count + len(block) - start >= n_events:
                         stop = start + n_events - buffer.count
@@ -340,7 +344,7 @@ class Format:
             raise DataError(f"{source.name}: cannot be read ({error.strerror or error})") from error
 
 
-def _checked(
+def checked(
     blocks: Iterator[Block], width: int | None, height: int | None, *, ordered: bool = True
 ) -> Iterator[Block]:
     """The blocks in a recording's types; at the first event that no recording can hold, damage."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from rheobase.errors import DataError
-from rheobase.events.recording import Recording
+from rheobase.events.recording import IntArray, Recording
 
 
 def downsample(
@@ -67,11 +67,18 @@ def add_noise(recording: Recording, fraction: float, rng: np.random.Generator) -
     count = round(fraction * len(recording))
     if not count:
         return recording
-    x = np.concatenate([recording.x, rng.integers(recording.width, size=count)])
-    y = np.concatenate([recording.y, rng.integers(recording.height, size=count)])
-    t = np.concatenate(
-        [recording.t, rng.integers(recording.t[0], recording.t[-1], size=count, endpoint=True)]
-    )
-    p = np.concatenate([recording.p, rng.integers(2, size=count)])
-    order = np.argsort(t, kind="stable")
-    return replace(recording, x=x[order], y=y[order], t=t[order], p=p[order])
+    x, y = rng.integers(recording.width, size=count), rng.integers(recording.height, size=count)
+    t = rng.integers(recording.t[0], recording.t[-1], size=count, endpoint=True)
+    return merged(recording, x, y, t, rng.integers(2, size=count))
+
+
+def merged(recording: Recording, x: IntArray, y: IntArray, t: IntArray, p: IntArray) -> Recording:
+    """The recording with more events, in any order; at equal times its own come first.
+
+    Shape: x, y, t, p: [events].
+    """
+    times = np.concatenate([recording.t, t])
+    order = np.argsort(times, kind="stable")
+    both = (np.concatenate([getattr(recording, name), more]) for name, more in (("x", x), ("y", y), ("p", p)))
+    x, y, p = (array[order] for array in both)
+    return replace(recording, x=x, y=y, t=times[order], p=p)

@@ -4,6 +4,7 @@
 `open_run(folder)` reads what a run left; `evaluate(model, frames)` measures any model.
 """
 
+from rheobase.training.augment import AugmentConfig
 from rheobase.training.callback import Callback, State
 from rheobase.training.checkpoint import Checkpoint, load_checkpoint, load_model_tensors, save_checkpoint
 from rheobase.training.compressed import Compressed, compress
@@ -14,7 +15,6 @@ from rheobase.training.loader import ArrayFrames, batches, shuffled_batches
 from rheobase.training.logs import Metrics, read_metrics
 from rheobase.training.loop import DivergenceError, fit, train
 from rheobase.training.recipe import (
-    AugmentConfig,
     CompressConfig,
     ModelRecipe,
     OptimiserConfig,

@@ -1,6 +1,5 @@
 """Test data made worse: events added to recordings or lost, which are then binned as the data set bins."""
 
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -8,9 +7,8 @@ from numpy.typing import NDArray
 
 from rheobase.errors import DataError
 from rheobase.events import Recording
+from rheobase.events.noise import Corruption
 from rheobase.training.loader import ArrayFrames, Samples
-
-Corruption = Callable[[Recording, float, np.random.Generator], Recording]
 
 
 @runtime_checkable

@@ -18,23 +18,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rheobase.errors import DataError
-from rheobase.events import add_noise, drop_events
+from rheobase.events import NOISE_SUITE, add_noise, drop_events
+from rheobase.events.noise import Kind
 from rheobase.files import atomic_write
 from rheobase.objectives import capture, mean_readout, temporal_inconsistency
 from rheobase.training.corrupt import corrupted
 from rheobase.training.health import RateMeter, neuron_layers
 from rheobase.training.loader import Samples, as_input, batches
 
-NOISE_LEVELS = (0.05, 0.1, 0.2)
-DROP_LEVELS = (0.1, 0.25, 0.5)
+ROBUSTNESS = {"noise": Kind(add_noise, (0.05, 0.1, 0.2)), "drop": Kind(drop_events, (0.1, 0.25, 0.5))}
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Figures of one model on one part of a data set; rates and accuracies are fractions.
 
-    `confusion[label][decision]` counts samples; `robustness["noise" | "drop"]` lists `(level, accuracy)`,
-    level 0 first; `temporal_inconsistency` is None where T = 1 or the model names no feature layer.
+    `confusion[label][decision]` counts samples; `robustness["noise" | "drop"]`, and the kinds of `NOISE_SUITE`, list
+    `(level, accuracy)`, level 0 first; `noise_score` is the mean accuracy over kinds and levels of that suite, None
+    where it was not run; `temporal_inconsistency` is None where T = 1 or the model names no feature layer.
     """
 
     samples: int
@@ -46,6 +47,7 @@ class Evaluation:
     rates: dict[str, float]
     temporal_inconsistency: float | None
     robustness: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    noise_score: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `evaluation.json`."""
@@ -133,25 +135,25 @@ def evaluate(
     *,
     batch_size: int = 128,
     robustness: bool = False,
+    noise: bool = False,
     seed: int = 0,
 ) -> Evaluation:
-    """Evaluate a model; with `robustness` also under added noise events and lost events.
+    """Evaluate a model; with `robustness` also under added noise events and lost events, with `noise` by `NOISE_SUITE`.
 
     Noise is 5, 10 and 20 % of a recording's events, uniform over pixels and time; losses are 10, 25 and 50 %.
-    Both are made on the recordings, which are then binned as the data is.
+    All are made on the recordings, which are then binned as the data is.
 
     Raises:
-        DataError: robustness is asked for, and the data has no recordings.
+        DataError: robustness or noise is asked for, and the data has no recordings.
     """
     found = measure(model, data, batch_size=batch_size, features=True)
     accuracy = found.accuracy()
-    curves: dict[str, list[tuple[float, float]]] = {}
-    if robustness:
-        for kind, corrupt, levels in (("noise", add_noise, NOISE_LEVELS), ("drop", drop_events, DROP_LEVELS)):
-            curves[kind] = [(0.0, accuracy)]
-            for level in levels:
-                worse = corrupted(data, corrupt, level, seed)
-                curves[kind].append((level, measure(model, worse, batch_size=batch_size).accuracy()))
+    kinds = (ROBUSTNESS if robustness else {}) | (NOISE_SUITE if noise else {})
+    curves = {name: [(0.0, accuracy)] for name in kinds}
+    for name, kind in kinds.items():
+        for level in kind.levels:
+            worse = corrupted(data, kind.corrupt, level, seed)
+            curves[name].append((level, measure(model, worse, batch_size=batch_size).accuracy()))
     return Evaluation(
         samples=len(data),
         accuracy=accuracy,
@@ -162,7 +164,14 @@ def evaluate(
         rates=found.rates,
         temporal_inconsistency=found.temporal_inconsistency,
         robustness=curves,
+        noise_score=noise_score(curves) if noise else None,
     )
+
+
+def noise_score(curves: dict[str, list[tuple[float, float]]]) -> float:
+    """Mean accuracy over the kinds of `NOISE_SUITE`, of each the mean over its levels (without level 0)."""
+    means = [np.mean([accuracy for level, accuracy in curves[kind] if level]) for kind in NOISE_SUITE]
+    return float(np.mean(means))
 
 
 @torch.no_grad()

@@ -17,9 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rheobase.errors import RecipeError
 from rheobase.layers import repeat
-from rheobase.training.augment import Draws, augmented, draw
-from rheobase.training.recipe import AugmentConfig
+from rheobase.training.augment import (
+    AugmentConfig,
+    Draws,
+    Mix,
+    augmented,
+    draw,
+    draw_mix,
+    mixed,
+    mixed_labels,
+)
 
 Indices = NDArray[np.int64]
 
@@ -61,7 +70,8 @@ class ArrayFrames:
 class Part:
     """What one process takes of one micro-batch of a step.
 
-    `indices` are rows of the data, `draws` how each is augmented; `mine` where they stand among the `size` rows that all
+    `indices` are rows of the data, `draws` how each is augmented, `blend` what is mixed into it;
+    `mine` where they stand among the `size` rows that all
     processes take, and `of` the rows of the whole step.
     """
 
@@ -70,6 +80,16 @@ class Part:
     mine: slice
     size: int
     of: int
+    blend: "Blend | None" = None
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """The rows of the data that are mixed into others, how each is augmented before, and the mixture."""
+
+    indices: Indices
+    draws: Draws
+    mix: Mix
 
 
 def batches(
@@ -107,10 +127,8 @@ def shuffled_batches(
         len(data), batch_size, seed=seed, epoch=epoch, augment=augment, rank=rank, world_size=world_size
     )
     for (part,) in steps:
-        yield (
-            as_input(gathered(data, part.indices, part.draws), device),
-            torch.from_numpy(data.labels[part.indices]).to(device),
-        )
+        frames, labels = part_of(data, part)
+        yield as_input(frames, device), labels.to(device)
 
 
 def plan(
@@ -129,17 +147,23 @@ def plan(
     A step's samples, in the order that (seed, epoch) decides, are cut into micro-batches of nearly equal
     length, of which each process takes every `world_size`-th sample; in the last step that may be none.
     """
+    augment = augment or AugmentConfig()
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(samples)
     for step in range(steps_per_epoch(samples, batch_size)):
         chosen = order[step * batch_size : (step + 1) * batch_size]
-        draws = draw(augment or AugmentConfig(), len(chosen), rng)
+        draws = draw(augment, len(chosen), rng)
+        mix = draw_mix(augment, len(chosen), rng)
         count = math.ceil(len(chosen) * accumulate / batch_size)
         parts = []
         for rows in np.array_split(np.arange(len(chosen)), count):
             own = rows[rank::world_size]
             mine = slice(rank, None, world_size)
-            parts.append(Part(chosen[own], draws.of(own), mine, len(rows), len(chosen)))
+            blend = None
+            if mix is not None:
+                partners = mix.partners[own]
+                blend = Blend(chosen[partners], draws.of(partners), mix.of(own))
+            parts.append(Part(chosen[own], draws.of(own), mine, len(rows), len(chosen), blend))
         yield parts
 
 
@@ -157,10 +181,7 @@ def prefetched(
     pin = torch.device(device).type == "cuda"
 
     def gather(parts: list[Part]) -> list[tuple[Tensor, Tensor]]:
-        found = [
-            (gathered(data, part.indices, part.draws), torch.from_numpy(data.labels[part.indices]))
-            for part in parts
-        ]
+        found = [part_of(data, part) for part in parts]
         return [(_once(torch.Tensor.pin_memory, x), y.pin_memory()) for x, y in found] if pin else found
 
     def ready(parts: list[Part], found: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor, Part]]:
@@ -217,18 +238,44 @@ def as_input(frames: Tensor | NDArray[np.uint8], device: torch.device | str = "c
     return x if len(x) == T else repeat(x[0], T)
 
 
-def gathered(data: Samples, indices: Indices, draws: Draws | None = None) -> Tensor:
-    """Rows of the data, augmented as drawn: NumPy's work alone, which any thread may do.
+def part_of(data: Samples, part: Part) -> tuple[Tensor, Tensor]:
+    """Frames and labels of a part, augmented and mixed: NumPy's work alone, which any thread may do.
+
+    Shape:
+        uint8 `[n, T, C, H, W]`, int64 `[n]`
+    """
+    labels = data.labels[part.indices]
+    if part.blend is not None:
+        others = data.labels[part.blend.indices]
+        height, width = data.frames.shape[-2:]
+        labels = mixed_labels(labels, others, part.blend.mix, (height, width))
+    return gathered(data, part.indices, part.draws, part.blend), torch.from_numpy(labels)
+
+
+def gathered(
+    data: Samples, indices: Indices, draws: Draws | None = None, blend: Blend | None = None
+) -> Tensor:
+    """Rows of the data, augmented as drawn, and mixed.
 
     Frames that only repeat along time do so in the result too.
 
     Shape:
         uint8 `[n, T, C, H, W]`
+
+    Raises:
+        RecipeError: the draws are about events, and the frames are still images.
     """
     T = data.frames.shape[1]
     still = T > 1 and data.frames.strides[1] == 0
-    frames = np.take(data.frames[:, :1] if still else data.frames, indices, axis=0)
-    tensor = torch.from_numpy(augmented(frames, draws or Draws()))
+    source = data.frames[:, :1] if still else data.frames
+    if still and draws is not None and draws.seeds is not None:
+        raise RecipeError(
+            "augment.drop and augment.time_jitter are about events, and the data has still images; leave them out"
+        )
+    frames = augmented(np.take(source, indices, axis=0), draws or Draws())
+    if blend is not None:
+        frames = mixed(frames, augmented(np.take(source, blend.indices, axis=0), blend.draws), blend.mix)
+    tensor = torch.from_numpy(frames)
     return tensor.expand(-1, T, -1, -1, -1) if still else tensor
 
 

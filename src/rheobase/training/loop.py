@@ -23,6 +23,7 @@ from rheobase.datasets import DataSet, load_dataset
 from rheobase.errors import RecipeError, RheobaseError
 from rheobase.objectives import CrossEntropy, Objective, build_objective
 from rheobase.training.arithmetic import has_bf16, layout, settle, settle_recipe
+from rheobase.training.augment import AugmentConfig
 from rheobase.training.callback import Callback, State
 from rheobase.training.evaluation import measure
 from rheobase.training.health import check_rates
@@ -32,7 +33,7 @@ from rheobase.training.logs import Metrics, check_tensorboard
 from rheobase.training.optimiser import build_optimiser
 from rheobase.training.processes import check_shares, first, make_fabric, mean, peers_explained, total
 from rheobase.training.progress import TrainingProgress
-from rheobase.training.recipe import AugmentConfig, OptimiserConfig, Recipe, TrainConfig
+from rheobase.training.recipe import OptimiserConfig, Recipe, TrainConfig
 from rheobase.training.recompute import recomputed
 from rheobase.training.rehearse import rehearse
 from rheobase.training.run import RECIPE, Run, build_model, check_folder, write_result

@@ -28,6 +28,7 @@ from rheobase.errors import RecipeError
 from rheobase.models.model import Head
 from rheobase.neurons import NeuronConfig
 from rheobase.objectives import CrossEntropyConfig, ObjectiveConfig
+from rheobase.training.augment.config import AugmentConfig
 from rheobase.training.recipe_errors import explain
 
 # YAML reads `precision: 32` as a number; both spellings mean the same.
@@ -130,19 +131,6 @@ class TrainConfig(Config):
     """Of torch, in each process; None leaves them as they are."""
 
     tensorboard: bool = False
-
-
-class AugmentConfig(Config):
-    """Changes of the training frames, in this order; all frames of a sample change together.
-
-    `shift`: they move by up to so many pixels each way, zeros moving in (a random crop after padding); `flip`: left and
-    right change places in half of the samples; `cutout`: a square of so many pixels a side, at a random place, becomes
-    zero. See `training.augment`.
-    """
-
-    shift: int = Field(default=0, ge=0)
-    flip: bool = False
-    cutout: int = Field(default=0, ge=0)
 
 
 class CompressConfig(Config):

@@ -88,6 +88,7 @@ class Run:
         self,
         *,
         robustness: bool = False,
+        noise: bool = False,
         samples: int = 8,
         data: DataSet | None = None,
         model: SpikingModel | None = None,
@@ -95,7 +96,8 @@ class Run:
         """Evaluate on the test part; write `evaluation.json`, and `samples.npz` with that many recordings."""
         data = data or self.dataset()
         model = model or self.model(data)
-        found = evaluate(model, data.test, batch_size=self.recipe.train.batch_size, robustness=robustness)
+        batch_size = self.recipe.train.batch_size
+        found = evaluate(model, data.test, batch_size=batch_size, robustness=robustness, noise=noise)
         atomic_write_json(
             self.folder / EVALUATION, {**found.to_json(), "part": "test", "split_hash": data.split_hash}
         )
