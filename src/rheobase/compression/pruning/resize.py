@@ -5,13 +5,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from rheobase.compression.pruning.tensors import tensors
-from rheobase.layers.attention import SpikingSelfAttention
 
 
 def resize(model: nn.Module, names: list[str]) -> None:
-    """Read the sizes of the named modules, and of the modules around them, off their tensors."""
-    around = {name.rpartition(".")[0] for name in names}
-    for name in {*names, *around}:
+    """Read the sizes of the named modules off their tensors."""
+    for name in names:
         module = model.get_submodule(name)
         own = tensors(module)
         if isinstance(module, _ConvNd):
@@ -20,8 +18,6 @@ def resize(model: nn.Module, names: list[str]) -> None:
             module.out_features, module.in_features = own["weight"].shape
         elif isinstance(module, _BatchNorm):
             module.num_features = len(own["running_mean" if "running_mean" in own else "weight"])
-        elif isinstance(module, SpikingSelfAttention):
-            module.width = tensors(module)["qkv.weight"].shape[1]
 
 
 def _resize_conv(module: _ConvNd, shape: tuple[int, ...]) -> None:
