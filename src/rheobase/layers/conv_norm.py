@@ -1,4 +1,4 @@
-"""Convolution, batch-norm and (mostly) a neuron: the step that spiking networks are made of."""
+"""Convolution, batch-norm and neuron: the steps that spiking networks are made of, in their two orders."""
 
 from torch import nn
 
@@ -6,11 +6,12 @@ from rheobase.layers.torch_layers import BatchNorm2d, Conv2d
 from rheobase.neurons import NeuronConfig, build_neuron
 
 
-def named(**layers: nn.Module) -> nn.Sequential:
-    """A chain of layers under these names."""
+def named(**layers: nn.Module | None) -> nn.Sequential:
+    """A chain of the layers that there are, under these names."""
     chain = nn.Sequential()
     for name, layer in layers.items():
-        chain.add_module(name, layer)
+        if layer is not None:
+            chain.add_module(name, layer)
     return chain
 
 
@@ -21,23 +22,42 @@ def conv_norm(
     *,
     kernel: int = 1,
     stride: int = 1,
-    groups: int = 1,
     pool: nn.Module | None = None,
 ) -> nn.Sequential:
-    """Convolution without bias (batch-norm would take it off), batch-norm, a pooling, and the neuron.
+    """Convolution without bias (batch-norm would take it off), batch-norm, pooling of currents, neuron; spikes go on.
 
-        y = LIF(BN(W * x))            `neuron=None`: BN(W * x)
+        y = LIF(pool(BN(W * x)))            without `neuron`: currents go on
 
-    The layers are called `conv`, `norm`, `pool`, `neuron`; sizes that the stride does not divide are rounded up.
+    The layers are called `conv`, `norm`, `pool` and `neuron`; sizes that the stride does not divide are rounded up.
 
     Shape: `[T, N, inputs, H, W]` -> `[T, N, outputs, ceil(H / stride), ceil(W / stride)]`.
     """
-    chain = named(
-        conv=Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
+    return named(
+        conv=Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        norm=BatchNorm2d(outputs),
+        pool=pool,
+        neuron=None if neuron is None else build_neuron(neuron),
+    )
+
+
+def neuron_conv_norm(
+    inputs: int,
+    outputs: int,
+    neuron: nn.Module,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    pool: nn.Module | None = None,
+) -> nn.Sequential:
+    """Neuron, pooling of its spikes, convolution without bias, batch-norm; currents go on, as shortcuts of membranes add.
+
+        y = BN(W * pool(LIF(x)))
+
+    Shape: `[T, N, inputs, H, W]` -> `[T, N, outputs, ceil(H / stride), ceil(W / stride)]`.
+    """
+    return named(
+        neuron=neuron,
+        pool=pool,
+        conv=Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
         norm=BatchNorm2d(outputs),
     )
-    if pool is not None:
-        chain.add_module("pool", pool)
-    if neuron is not None:
-        chain.add_module("neuron", build_neuron(neuron))
-    return chain
