@@ -47,6 +47,7 @@ def neuron_conv_norm(
     *,
     kernel: int = 1,
     stride: int = 1,
+    groups: int = 1,
     pool: nn.Module | None = None,
 ) -> nn.Sequential:
     """Neuron, pooling of its spikes, convolution without bias, batch-norm; currents go on, as shortcuts of membranes add.
@@ -58,6 +59,6 @@ def neuron_conv_norm(
     return named(
         neuron=neuron,
         pool=pool,
-        conv=Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        conv=Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         norm=BatchNorm2d(outputs),
     )

@@ -49,15 +49,22 @@ class SpikingModel(nn.Module):
 
     `features` ends in its last neuron, so its output is binary (in transformers that add spikes, counts; in those that add
     membranes, currents); every layer after it is in `head`, which is linear: `mean_t head(S_t) = head(mean_t S_t)`. The layers
-    stand in `features` in forward order.
+    stand in `features` in forward order. `feature_layer` names the module that gives this output where it is no neuron.
 
     Shape: x `[T, N, C, H, W]` -> logits `[T, N, K]`.
     Raises:
         DataError: the input is not floating-point `[T, N, C, H, W]` of the configured C, H, W.
     """
 
-    def __init__(self, config: ModelConfig, features: nn.Module, head: nn.Module) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        features: nn.Module,
+        head: nn.Module,
+        feature_layer: str | None = None,
+    ) -> None:
         super().__init__()
+        self._feature_layer = feature_layer
         self.config = config
         self.input: InputUnit | None = None if config.input_unit == 1 else InputUnit(config.input_unit)
         self.features = features
@@ -70,9 +77,9 @@ class SpikingModel(nn.Module):
         return self.head(self._features(x))
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Spikes of the last neuron.
+        """What the head reads: spikes of the last neuron, or what its `feature_layer` gives.
 
-        Shape: `[T, N, C, H, W]` -> `[T, N, C', H', W']`, zeros and ones.
+        Shape: `[T, N, C, H, W]` -> `[T, N, C', H', W']`, zeros and ones (counts, currents: see the class).
         Raises:
             DataError: as for the model itself.
         """
@@ -91,8 +98,8 @@ class SpikingModel(nn.Module):
 
     @property
     def feature_layer(self) -> str:
-        """Name of the last neuron, whose spikes the head reads."""
-        return list(self.neurons())[-1]
+        """Name of the module whose output the head reads: the last neuron, or a last block that adds."""
+        return self._feature_layer or list(self.neurons())[-1]
 
     def neurons(self) -> dict[str, Neuron]:
         """Neuron modules by name, in forward order."""

@@ -7,9 +7,42 @@ from pydantic import JsonValue, ValidationError
 
 from rheobase.config import Config
 from rheobase.errors import RecipeError, unknown
+from rheobase.models.meta_spikeformer import (
+    MetaSpikeformer8_256,
+    MetaSpikeformer8_384,
+    MetaSpikeformer8_512,
+    MetaSpikeformerSmall,
+    meta_spikeformer,
+)
 from rheobase.models.model import Head, ModelConfig, SpikingModel
 from rheobase.models.ms_resnet import ms_resnet18
+from rheobase.models.qkformer import (
+    HST10_384,
+    HST10_512,
+    HST10_768,
+    QKFormerCIFAR,
+    QKFormerEvent,
+    QKFormerSmall,
+    qkformer,
+)
 from rheobase.models.resnet import resnet19, resnet20
+from rheobase.models.sdt import SDT2_512, SDT8_384, SDT8_512, SDTEvent, SDTSmall, sdt
+from rheobase.models.sdt_v3 import SDTV3L, SDTV3M, SDTV3S, SDTV3Small, sdt_v3
+from rheobase.models.spikformer import (
+    Spikformer4_384,
+    Spikformer8_512,
+    Spikformer8_768,
+    SpikformerEvent,
+    SpikformerSmall,
+    spikformer,
+)
+from rheobase.models.spikingformer import (
+    Spikingformer4_384,
+    Spikingformer8_512,
+    SpikingformerEvent,
+    SpikingformerSmall,
+    spikingformer,
+)
 from rheobase.models.vgg import vgg9, vgg11, vgg16, vgg16_avg, vgg_small, vgg_tiny, vggsnn
 from rheobase.neurons import NeuronConfig
 
@@ -25,9 +58,37 @@ class Entry:
 
 
 MODELS: dict[str, Entry] = {
+    "meta_spikeformer_8_256": Entry(meta_spikeformer, "lif_sj", "gap", MetaSpikeformer8_256),
+    "meta_spikeformer_8_384": Entry(meta_spikeformer, "lif_sj", "gap", MetaSpikeformer8_384),
+    "meta_spikeformer_8_512": Entry(meta_spikeformer, "lif_sj", "gap", MetaSpikeformer8_512),
+    "meta_spikeformer_small": Entry(meta_spikeformer, "lif_sj", "flatten", MetaSpikeformerSmall),
     "ms_resnet18": Entry(ms_resnet18, "lif_soft", "gap"),
+    "qkformer_cifar": Entry(qkformer, "lif_sj", "gap", QKFormerCIFAR),
+    "qkformer_event": Entry(qkformer, "lif_sj", "gap", QKFormerEvent),
+    "qkformer_hst_10_384": Entry(qkformer, "lif_sj", "gap", HST10_384),
+    "qkformer_hst_10_512": Entry(qkformer, "lif_sj", "gap", HST10_512),
+    "qkformer_hst_10_768": Entry(qkformer, "lif_sj", "gap", HST10_768),
+    "qkformer_small": Entry(qkformer, "lif_sj", "gap", QKFormerSmall),
     "resnet19": Entry(resnet19, "lif_tet", "gap"),
     "resnet20": Entry(resnet20, "lif_tet", "gap"),
+    "sdt_2_512": Entry(sdt, "lif_sj", "flatten", SDT2_512),
+    "sdt_8_384": Entry(sdt, "lif_sj", "flatten", SDT8_384),
+    "sdt_8_512": Entry(sdt, "lif_sj", "flatten", SDT8_512),
+    "sdt_event": Entry(sdt, "lif_sj", "flatten", SDTEvent),
+    "sdt_small": Entry(sdt, "lif_sj", "flatten", SDTSmall),
+    "sdt_v3_l": Entry(sdt_v3, "lif_sj", "flatten", SDTV3L),
+    "sdt_v3_m": Entry(sdt_v3, "lif_sj", "flatten", SDTV3M),
+    "sdt_v3_s": Entry(sdt_v3, "lif_sj", "flatten", SDTV3S),
+    "sdt_v3_small": Entry(sdt_v3, "lif_sj", "flatten", SDTV3Small),
+    "spikformer_4_384": Entry(spikformer, "lif_sj", "gap", Spikformer4_384),
+    "spikformer_8_512": Entry(spikformer, "lif_sj", "gap", Spikformer8_512),
+    "spikformer_8_768": Entry(spikformer, "lif_sj", "gap", Spikformer8_768),
+    "spikformer_event": Entry(spikformer, "lif_sj", "gap", SpikformerEvent),
+    "spikformer_small": Entry(spikformer, "lif_sj", "gap", SpikformerSmall),
+    "spikingformer_4_384": Entry(spikingformer, "lif_sj", "gap", Spikingformer4_384),
+    "spikingformer_8_512": Entry(spikingformer, "lif_sj", "gap", Spikingformer8_512),
+    "spikingformer_event": Entry(spikingformer, "lif_sj", "gap", SpikingformerEvent),
+    "spikingformer_small": Entry(spikingformer, "lif_sj", "flatten", SpikingformerSmall),
     "vgg11": Entry(vgg11, "lif_nda", "gap"),
     "vgg16": Entry(vgg16, "lif_tet", "gap"),
     "vgg16_avg": Entry(vgg16_avg, "lif_tet", "gap"),
