@@ -53,7 +53,11 @@ def test_models(rheobase):
     assert done.code == 0, done.err
     rows = {row["name"]: row for row in done.json}
     assert "vgg_small" in rows
-    assert all(row["parameters"] > 1000 and row["neurons"] > 1 for row in rows.values())
+    assert all(row["parameters"] > 1000 for row in rows.values())
+    # the neurons of Spike-driven Transformer V3 fire integers and keep no membrane
+    assert {name for name, row in rows.items() if row["neurons"] < 2} == {
+        name for name in rows if name.startswith("sdt_v3")
+    }
     assert f"{rows['vgg_small']['parameters']:,}" in done.err
 
 

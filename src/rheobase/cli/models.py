@@ -19,6 +19,8 @@ def models_command(
 
     Example: rheobase models --size 34 --classes 10
     """
+    import torch
+
     from rheobase.models import create_model, list_models, model_options
 
     if options is not None:
@@ -32,7 +34,8 @@ def models_command(
         return
     rows = []
     for name in list_models():
-        model = create_model(name, num_classes=classes, in_channels=2, input_size=(size, size), T=4)
+        with torch.device("meta"):  # sizes without weights
+            model = create_model(name, num_classes=classes, in_channels=2, input_size=(size, size), T=4)
         rows.append(
             {
                 "name": name,

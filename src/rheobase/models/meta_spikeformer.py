@@ -6,7 +6,7 @@ from pydantic import Field, PositiveInt
 from torch import nn
 
 from rheobase.config import Config
-from rheobase.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d
+from rheobase.layers import BatchNorm2d, Conv2d
 from rheobase.layers.attention.driven import RepAttention
 from rheobase.layers.attention.spiking import Order
 from rheobase.layers.conv_norm import conv_norm, named, neuron_conv_norm
@@ -30,7 +30,7 @@ class PyramidOptions(Config):
 
 
 class MetaSpikeformer8_384(PyramidOptions):
-    """For ImageNet, 31.3 million parameters. `last_neuron`: a neuron between the mean over space and the linear layer."""
+    """For ImageNet, 31.3 million parameters. `last_neuron`: a neuron before the head."""
 
     dims: Dims = (96, 192, 384, 480)
     attention_scale: float = Field(default=0.125, gt=0)
@@ -61,8 +61,8 @@ class MetaSpikeformerSmall(MetaSpikeformer8_384):
 def meta_spikeformer(config: ModelConfig) -> SpikingModel:
     """Meta-SpikeFormer: the map is halved four times; attention works on a sixteenth of the size.
 
-    The published head reads the mean membrane: the features are then currents; with `last_neuron` they are spikes of the mean
-    over space. Biases before batch-norm are left out.
+    The published head reads the mean membrane: the features are then currents; with `last_neuron` they are spikes. Biases before
+    batch-norm are left out.
 
     Source: Yao et al., Meta-SpikeFormer (ICLR 2024, arXiv 2404.03663) and released code; `last_neuron` is ours.
     """
@@ -88,9 +88,8 @@ def meta_spikeformer(config: ModelConfig) -> SpikingModel:
     )
     size, last = pooled_size(config.input_size, 4), f"features.block4_{options.blocks[1]}"
     if options.last_neuron:
-        features.add_module("pool", GlobalAvgPool2d())
         features.add_module("neuron", fire())
-        size, last = (1, 1), "features.neuron"
+        last = "features.neuron"
     head = build_head(config, dim, size)
     start_linear(head, 0.02)
     return SpikingModel(config, features, head, last)

@@ -61,7 +61,7 @@ MODELS: dict[str, Entry] = {
     "meta_spikeformer_8_256": Entry(meta_spikeformer, "lif_sj", "gap", MetaSpikeformer8_256),
     "meta_spikeformer_8_384": Entry(meta_spikeformer, "lif_sj", "gap", MetaSpikeformer8_384),
     "meta_spikeformer_8_512": Entry(meta_spikeformer, "lif_sj", "gap", MetaSpikeformer8_512),
-    "meta_spikeformer_small": Entry(meta_spikeformer, "lif_sj", "flatten", MetaSpikeformerSmall),
+    "meta_spikeformer_small": Entry(meta_spikeformer, "lif_sj", "gap", MetaSpikeformerSmall),
     "ms_resnet18": Entry(ms_resnet18, "lif_soft", "gap"),
     "qkformer_cifar": Entry(qkformer, "lif_sj", "gap", QKFormerCIFAR),
     "qkformer_event": Entry(qkformer, "lif_sj", "gap", QKFormerEvent),
@@ -88,7 +88,7 @@ MODELS: dict[str, Entry] = {
     "spikingformer_4_384": Entry(spikingformer, "lif_sj", "gap", Spikingformer4_384),
     "spikingformer_8_512": Entry(spikingformer, "lif_sj", "gap", Spikingformer8_512),
     "spikingformer_event": Entry(spikingformer, "lif_sj", "gap", SpikingformerEvent),
-    "spikingformer_small": Entry(spikingformer, "lif_sj", "flatten", SpikingformerSmall),
+    "spikingformer_small": Entry(spikingformer, "lif_sj", "gap", SpikingformerSmall),
     "vgg11": Entry(vgg11, "lif_nda", "gap"),
     "vgg16": Entry(vgg16, "lif_tet", "gap"),
     "vgg16_avg": Entry(vgg16_avg, "lif_tet", "gap"),
@@ -102,6 +102,11 @@ MODELS: dict[str, Entry] = {
 def list_models() -> list[str]:
     """Names that `create_model` knows, sorted."""
     return sorted(MODELS)
+
+
+def family_of(name: str) -> str:
+    """The family of a registered model: the file of this package that builds it, such as `vgg` or `qkformer`."""
+    return MODELS[name].build.__module__.rpartition(".")[2]
 
 
 def model_options(name: str) -> dict[str, JsonValue]:

@@ -3,7 +3,7 @@
 from pydantic import Field, PositiveInt
 from torch import nn
 
-from rheobase.layers import GlobalAvgPool2d, SpikingSelfAttention
+from rheobase.layers import SpikingSelfAttention
 from rheobase.layers.conv_norm import conv_norm, neuron_conv_norm
 from rheobase.models.heads import build_head, start_linear
 from rheobase.models.model import ModelConfig, SpikingModel
@@ -13,7 +13,7 @@ from rheobase.neurons import build_neuron
 
 
 class Spikingformer4_384(Spikformer4_384):
-    """For 32x32 images: 8x8 tokens. `last_neuron`: a neuron between the mean over space and the linear layer."""
+    """For 32x32 images: 8x8 tokens. `last_neuron`: a neuron before the head."""
 
     last_neuron: bool = False
 
@@ -49,7 +49,7 @@ def spikingformer(config: ModelConfig) -> SpikingModel:
     """Spikingformer: five convolutions to tokens, blocks `x + SSA(LIF(x))`, `x + MLP(LIF(x))` that add membranes.
 
     Every convolution but the first reads binary spikes. The published head reads the mean membrane: the features are then
-    currents; with `last_neuron` they are spikes of the mean over space. Biases before batch-norm are left out.
+    currents; with `last_neuron` they are spikes. Biases before batch-norm are left out.
 
     Source: Zhou et al., Spikingformer (arXiv 2304.11954) and released code; `last_neuron` is ours.
     """
@@ -78,9 +78,8 @@ def spikingformer(config: ModelConfig) -> SpikingModel:
         features.add_module(f"block{number}", block(attention, mlp))
     last = f"features.block{options.depth}"
     if options.last_neuron:
-        features.add_module("pool", GlobalAvgPool2d())
         features.add_module("neuron", build_neuron(neuron))
-        size, last = (1, 1), "features.neuron"
+        last = "features.neuron"
     head = build_head(config, dim, size)
     start_linear(head, 0.02)
     return SpikingModel(config, features, head, last)
