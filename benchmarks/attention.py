@@ -3,7 +3,8 @@
     python benchmarks/attention.py [--shape 4,8,196,384] [--heads 12] [--rounds 9] [--out F.csv] [--check]
 
 Forward and backward of one layer with equal weights and equal spikes in: SpikingJelly's public
-`layer.SpikingSelfAttention` (Spikformer's; it takes `[T, N, D, L]`) and rheobase's. Its neurons halve their
+`layer.SpikingSelfAttention` (Spikformer's; it takes `[T, N, D, L]`) and rheobase's (on maps, with three projections
+where SpikingJelly has one of three times the width). Its neurons halve their
 input, ours have twice the threshold, which is the same neuron; `same` is the share of equal output spikes.
 The bound is the time of the layer's own products of matrices, forward and backward, into reused buffers.
 snnTorch and Norse have no such layer; `plain torch` is ours with the reference scan.
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rheobase.kernels.scan import VARIABLE
-from rheobase.layers.attention import SpikingSelfAttention
+from rheobase.layers import BatchNorm2d, SpikingSelfAttention
 from rheobase.neurons import NeuronConfig, Sigmoid
 
 NEURON = NeuronConfig(v_threshold=2.0, v_reset=0.0, detach_reset=True, surrogate=Sigmoid(alpha=2.0))
@@ -27,24 +28,26 @@ LIVELY = 4.0
 """Weights of the batch-norms: a tenth or so of all neurons fire; at 1, the output would be silent."""
 
 
-def rheobase(width: int, heads: int, order: str = "auto") -> SpikingSelfAttention:
+def rheobase(width: int, heads: int, tokens: int, order: str = "auto") -> SpikingSelfAttention:
     torch.manual_seed(0)
-    layer = SpikingSelfAttention(width, heads, NEURON, attention_threshold=1.0, order=order)
-    for norm in (layer.qkv_norm, layer.out_norm):
-        nn.init.constant_(norm.weight, LIVELY)
+    layer = SpikingSelfAttention(width, heads, NEURON, tokens=tokens, attention_threshold=1.0, order=order)
+    for module in layer.modules():
+        if isinstance(module, BatchNorm2d):
+            nn.init.constant_(module.weight, LIVELY)
     return layer
 
 
-def spikingjelly(width: int, heads: int) -> nn.Module:
-    """Its layer, with the weights of `rheobase(width, heads)`."""
+def spikingjelly(width: int, heads: int, tokens: int) -> nn.Module:
+    """Its layer, with the weights of `rheobase(width, heads, tokens)`."""
     from spikingjelly.activation_based import layer
 
-    theirs, ours = layer.SpikingSelfAttention(width, heads), rheobase(width, heads)
+    theirs, ours = layer.SpikingSelfAttention(width, heads), rheobase(width, heads, tokens)
     with torch.no_grad():
-        for container, linear in ((theirs.qkv_conv_bn, ours.qkv), (theirs.proj_conv_bn, ours.out)):
+        qkv = torch.cat([part.conv.weight for part in (ours.q, ours.k, ours.v)])
+        for container, weight in ((theirs.qkv_conv_bn, qkv), (theirs.proj_conv_bn, ours.out.conv.weight)):
             for module in container.modules():
                 if isinstance(module, nn.Conv1d):
-                    module.weight.copy_(linear.weight.unsqueeze(-1))
+                    module.weight.copy_(weight.squeeze(-1))
                 elif isinstance(module, nn.BatchNorm1d):
                     module.weight.fill_(LIVELY)
     return theirs
@@ -73,9 +76,9 @@ def step(layer: nn.Module, x: Tensor, upstream: Tensor, reference: bool = False)
     return run
 
 
-def products(x: Tensor, heads: int) -> Callable[[], None]:
+def products(shape: tuple[int, int, int, int], heads: int) -> Callable[[], None]:
     """The layer's products of matrices: both projections, and attention in linear order."""
-    T, N, L, D = x.shape
+    T, N, L, D = shape
     rows, d = T * N * L, D // heads
     pairs = []
     for outputs in (3 * D, D):
@@ -94,24 +97,24 @@ def main() -> None:
     options = parser.parse_args()
     T, N, L, D = (int(part) for part in options.shape.split(","))
     generator = torch.Generator().manual_seed(0)
-    x = (torch.rand(T, N, L, D, generator=generator) < 0.2).float()
-    upstream = torch.randn(T, N, L, D, generator=generator)
-    theirs = [tensor.mT.contiguous() for tensor in (x, upstream)]
+    x = (torch.rand(T, N, D, 1, L, generator=generator) < 0.2).float()
+    upstream = torch.randn(T, N, D, 1, L, generator=generator)
+    theirs = [tensor.squeeze(3) for tensor in (x, upstream)]
     runs = bench.peers(
         {
-            "rheobase": lambda: step(rheobase(D, options.heads), x, upstream),
-            "rheobase, linear": lambda: step(rheobase(D, options.heads, "linear"), x, upstream),
-            "rheobase, quadratic": lambda: step(rheobase(D, options.heads, "quadratic"), x, upstream),
-            "plain torch": lambda: step(rheobase(D, options.heads), x, upstream, reference=True),
-            "SpikingJelly": lambda: step(spikingjelly(D, options.heads), *theirs),
+            "rheobase": lambda: step(rheobase(D, options.heads, L), x, upstream),
+            "rheobase, linear": lambda: step(rheobase(D, options.heads, L, "linear"), x, upstream),
+            "rheobase, quadratic": lambda: step(rheobase(D, options.heads, L, "quadratic"), x, upstream),
+            "plain torch": lambda: step(rheobase(D, options.heads, L), x, upstream, reference=True),
+            "SpikingJelly": lambda: step(spikingjelly(D, options.heads, L), *theirs),
         }
     )
     truth = runs["plain torch"]()
     same = {}
     for name, run in runs.items():
         spikes = run()
-        same[name] = float(((spikes.mT if name == "SpikingJelly" else spikes) == truth).float().mean())
-    runs[BOUND] = products(x, options.heads)
+        same[name] = float((spikes.view_as(truth) == truth).float().mean())
+    runs[BOUND] = products((T, N, L, D), options.heads)
     times = bench.interleaved(runs, options.rounds)
     rows = [
         {

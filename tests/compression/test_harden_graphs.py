@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from model_cases import CONVOLUTIONAL
 from rheobase import native
 from rheobase.compression import QuantConfig, ReScaWConfig, account, harden, quantise_, through_roundings
 from rheobase.compression.fitting import LARGEST_PRODUCT, SUM_LIMIT, fit_rescale, sum_fraction
@@ -19,7 +20,7 @@ from rheobase.compression.lattice import LatticeAdd, LatticeNeuron, LatticeResca
 from rheobase.compression.pruning import PruneConfig, prune_
 from rheobase.errors import LatticeError
 from rheobase.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
-from rheobase.models import ModelConfig, SpikingModel, create_model, list_models
+from rheobase.models import ModelConfig, SpikingModel, create_model
 from rheobase.neurons import NeuronConfig, UniformMembrane, build_neuron
 from rheobase.objectives import capture
 from rheobase.program import (
@@ -111,7 +112,7 @@ def small(name, bits=4, neuron=None, size=32, width=1 / 16):
 
 @needs_compiler
 @pytest.mark.parametrize("bits", [2, 4])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_every_registered_model_leaves_as_c_as_it_was_trained(name, bits):
     model = small(name, bits)
     rng = np.random.default_rng(0)
@@ -141,7 +142,7 @@ def test_every_registered_model_leaves_as_c_as_it_was_trained(name, bits):
 
 @torch.no_grad()
 @pytest.mark.parametrize("neuron", [None, ROUNDED], ids=["full", "4-bit membrane"])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_hardened_follows_the_quantised_model_layer_by_layer(name, neuron):
     """Every layer given the hardened model's own spikes: the roundings move few."""
     model = used(small(name, neuron=neuron), 1)

@@ -1,25 +1,56 @@
-"""Spiking self-attention: both orders, the merged projection, gradients, and what is refused."""
+"""Attention on maps: every layer against its equation on tokens, both orders, gradients, and what a trace sees."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from rheobase.errors import DataError, RecipeError
-from rheobase.layers import attention
-from rheobase.layers.attention import BatchNormLast, SpikingSelfAttention, choose_order, spike_attention
+from rheobase.compression.graph import trace
+from rheobase.errors import RecipeError
+from rheobase.layers import BatchNorm2d, SpikingSelfAttention
+from rheobase.layers.attention import (
+    MaskedAttention,
+    QKAttention,
+    RepAttention,
+    WideAttention,
+    choose_order,
+    masked_attention,
+    qk_attention,
+    spike_attention,
+)
+from rheobase.layers.attention.driven import RepConv, TokenErode
+from rheobase.layers.attention.spiking import ORDERS
+from rheobase.layers.tokens import heads_of, map_of
 from rheobase.neurons import NeuronConfig, lif
 
 NEURON = NeuronConfig(v_reset=0.0, detach_reset=True)
+OPTIONS = {"tau": 2.0, "v_reset": 0.0, "detach_reset": True}
+SIZE = (3, 4)
 
 
 def spikes(*shape, rate=0.3, seed=0, dtype=torch.float64):
     return (torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < rate).to(dtype)
 
 
-def layer(width=12, heads=3, seed=0, **options):
+def made(kind, *arguments, seed=0, **options):
+    """A layer in float64 with uneven batch-norms, in evaluation mode."""
     torch.manual_seed(seed)
-    return SpikingSelfAttention(width, heads, NEURON, **options)
+    layer = kind(*arguments, **options).double().eval()
+    for module in layer.modules():
+        if isinstance(module, BatchNorm2d):
+            for tensor, (low, high) in (
+                (module.weight, (2, 4)),
+                (module.bias, (0, 1)),
+                (module.running_mean, (-0.2, 0.2)),
+            ):
+                nn.init.uniform_(tensor, low, high)
+    return layer
+
+
+def fire(x, threshold=0.5):
+    """The neuron after the products, on tokens."""
+    return lif(x, v_threshold=threshold, **OPTIONS)
 
 
 def slow(q, k, v, scale):
@@ -31,7 +62,10 @@ def slow(q, k, v, scale):
     return y
 
 
-@pytest.mark.parametrize("order", attention.ORDERS)
+# -- products
+
+
+@pytest.mark.parametrize("order", ORDERS)
 def test_each_order_is_the_equation(order):
     q, k, v = (spikes(5, 3, seed=seed) for seed in range(3))
     torch.testing.assert_close(spike_attention(q, k, v, 0.125, order), slow(q, k, v, 0.125), rtol=0, atol=0)
@@ -61,6 +95,7 @@ def test_orders_are_close_for_any_numbers(dtype, tolerance):
 )
 def test_the_cheaper_order_is_chosen(tokens, width, order, monkeypatch):
     assert choose_order(tokens, width) == order
+    assert SpikingSelfAttention(2 * width, 2, NEURON, tokens=tokens).products.order == order
     sizes = []
     real = torch.Tensor.__matmul__
     monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: sizes.append(real(a, b)) or sizes[-1])
@@ -74,77 +109,179 @@ def test_the_products_pass_gradcheck():
         assert torch.autograd.gradcheck(lambda x, order=order: spike_attention(*x, 0.5, order), (qkv,))
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_one_projection_is_three_separate_ones(training):
-    block = layer().double().train(training)
-    with torch.no_grad():
-        for norm in (block.qkv_norm, block.out_norm):
-            norm.weight.uniform_(0.5, 2)
-            norm.bias.uniform_(-1, 1)
-            norm.running_mean.uniform_(-1, 1)
-    x = spikes(4, 2, 7, 12)
-    options = {"tau": 2.0, "v_reset": 0.0, "detach_reset": True}
-
-    def project(rows):
-        norm = block.qkv_norm
-        part = BatchNormLast(12).double().train(training)
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            getattr(part, name).data.copy_(getattr(norm, name)[rows])
-        return lif(part(x @ block.qkv.weight[rows].T), **options)
-
-    q, k, v = (project(slice(12 * i, 12 * i + 12)) for i in range(3))
-    heads = [spike_attention(*(z[..., 4 * h : 4 * h + 4] for z in (q, k, v)), 0.125) for h in range(3)]
-    attended = lif(torch.cat(heads, -1), v_threshold=0.5, **options)
-    expected = lif(block.out_norm(attended @ block.out.weight.T), **options)
-    y = block(x)
-    torch.testing.assert_close(y, expected, rtol=0, atol=0)
-    assert 0 < float(y.detach().mean()) < 1
+# -- layers against the functions on tokens
 
 
-def test_the_layer_gives_spikes_for_any_order_and_the_same_gradients():
-    x = spikes(4, 2, 9, 12, dtype=torch.float32)
-    upstream = torch.randn(4, 2, 9, 12, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("neuron_first", [False, True])
+@pytest.mark.parametrize("order", ["linear", "quadratic"])
+def test_spiking_self_attention(order, neuron_first):
+    layer = made(SpikingSelfAttention, 12, 3, NEURON, order=order, neuron_first=neuron_first)
+    x = spikes(4, 2, 12, *SIZE, rate=0.5) * (2 if neuron_first else 1)
+    s = lif(x, **OPTIONS) if neuron_first else x
+    q, k, v = (heads_of(each(s), 3) for each in (layer.q, layer.k, layer.v))
+    attended = map_of(fire(spike_attention(q, k, v, 0.125)), SIZE)
+    assert 0.02 < attended.mean() < 0.98
+    assert torch.equal(layer(x), layer.out(attended))
+    assert (set(layer(x).unique().tolist()) == {0.0, 1.0}) != neuron_first
+
+
+@pytest.mark.parametrize("over", ["token", "channel"])
+def test_qk_attention(over):
+    layer = made(QKAttention, 12, 3, NEURON, over=over)
+    x = spikes(4, 2, 12, *SIZE, rate=0.5)
+    q, k = heads_of(layer.q(x), 3), heads_of(layer.k(x), 3)
+    kept = qk_attention(q, k, fire, over)
+    assert 0 < kept.mean() < k.mean()
+    assert torch.equal(layer(x), layer.out(map_of(kept, SIZE)))
+    # keys masked: a token (or channel) passes whole or not at all
+    axis = -1 if over == "token" else -2
+    assert bool(((kept == k).all(axis) | (kept == 0).all(axis)).all())
+
+
+@pytest.mark.parametrize("erode", ["off", "spatial", "tokens"])
+def test_masked_attention(erode):
+    layer = made(MaskedAttention, 12, 3, NEURON, erode=erode)
+    x = 2 * spikes(4, 2, 12, *SIZE, rate=0.2)
+    s = lif(x, **OPTIONS)
+    q, k, v = (heads_of(each(s), 3) for each in (layer.q, layer.k, layer.v))
+    if erode == "off":
+        kept = masked_attention(q, k, v, fire)
+        assert bool(((kept == q).all(-2) | (kept == 0).all(-2)).all()), "queries masked by channel"
+    else:
+        assert (layer.k.spikes(s) <= layer.k(s)).all() and layer.k(s).mean() > layer.k.spikes(s).mean()
+
+        def spread(tokens):
+            if erode == "tokens":
+                return nn.functional.max_pool2d(tokens.flatten(0, 1), 3, 1, 1).reshape(tokens.shape)
+            pooled = nn.functional.max_pool2d(map_of(tokens, SIZE).flatten(0, 1), 3, 1, 1)
+            return heads_of(pooled.reshape(4, 2, 12, *SIZE), 3)
+
+        kept = spread(fire(spread(k * v).sum(-2, keepdim=True)) * q)
+    assert torch.equal(layer(x), layer.out(map_of(kept, SIZE)))
+
+
+def test_erosion_by_tokens_is_over_neighbouring_tokens_and_entries_of_a_head():
+    x = torch.zeros(1, 1, 6, 2, 3)
+    x[0, 0, 1, 0, 2] = 1  # head 0 of 2, entry 1, token 2
+    y = heads_of(TokenErode(2)(x), 2)[0, 0]
+    assert y[0].nonzero().tolist() == [[t, c] for t in (1, 2, 3) for c in (0, 1, 2)] and not y[1].any()
+
+
+def test_attention_with_reparametrised_projections():
+    layer = made(RepAttention, 12, 3, NEURON, order="linear")
+    x = 2 * spikes(4, 2, 12, *SIZE, rate=0.5)
+    s = lif(x, **OPTIONS)
+    q, k, v = (heads_of(each(s), 3) for each in (layer.q, layer.k, layer.v))
+    attended = map_of(fire(spike_attention(q, k, v, 0.125)), SIZE)
+    assert 0.02 < attended.mean() < 0.98
+    assert torch.equal(layer(x), layer.out(attended))
+
+
+def test_a_rep_conv_is_one_convolution_of_a_border_of_zeros():
+    """No neuron stands between its parts, so it folds: impulses give the kernel, and the sum over them gives the layer."""
+    layer = made(RepConv, 3)
+    offset = layer(torch.zeros(1, 1, 3, 5, 5).double())
+    kernel = torch.stack(
+        [
+            layer(nn.functional.one_hot(torch.tensor(i * 25 + 12), 75).reshape(1, 1, 3, 5, 5).double())
+            - offset
+            for i in range(3)
+        ]
+    )[:, 0, 0, :, 1:4, 1:4]  # [in, out, 3, 3]
+    x = torch.randn(2, 1, 3, 5, 5, dtype=torch.float64)
+    folded = nn.functional.conv2d(x[:, 0], kernel.transpose(0, 1).flip(2, 3), padding=1)
+    torch.testing.assert_close(layer(x)[:, 0], folded + offset[0])
+    assert torch.equal(offset, offset[..., :1, :1].expand_as(offset)), "the border is what a zero inside is"
+
+
+def test_wide_attention():
+    layer = made(WideAttention, 8, 2, order="linear")
+    x = torch.randn(2, 2, 8, *SIZE, dtype=torch.float64).mul(3)
+    s = layer.neuron(x)
+    q, k, v = (heads_of(each(s), 2) for each in (layer.q, layer.k, layer.v))
+    assert v.shape[-1] == 4 * q.shape[-1] == 16
+    mixed = map_of(spike_attention(q, k, v, 2 / 4**0.5), SIZE)
+    attended = mixed.clamp(0, 4).round() / 4
+    assert 0 < attended.mean() < 1
+    torch.testing.assert_close(layer(x), layer.out(attended))
+
+
+# -- what all keep
+
+LAYERS = {
+    "ssa": (SpikingSelfAttention, {"order": "linear"}),
+    "ssa quadratic": (SpikingSelfAttention, {"order": "quadratic"}),
+    "qk token": (QKAttention, {"over": "token"}),
+    "qk channel": (QKAttention, {"over": "channel"}),
+    "sdsa v1": (MaskedAttention, {}),
+    "sdsa v1 eroded": (MaskedAttention, {"erode": "tokens"}),
+    "sdsa v2": (RepAttention, {"order": "linear"}),
+}
+named = pytest.mark.parametrize("name", LAYERS)
+
+
+@named
+def test_no_time_step_sees_a_later_one(name):
+    kind, options = LAYERS[name]
+    layer = made(kind, 12, 3, NEURON, **options)
+    x = 2 * spikes(4, 2, 12, *SIZE)
+    assert torch.equal(layer(x)[:2], layer(torch.cat([x[:2], 2 - x[2:]]))[:2])
+
+
+@named
+def test_a_trace_sees_leaves_and_nothing_else(name):
+    kind, options = LAYERS[name]
+    layer = made(kind, 12, 3, NEURON, **options)
+    graph = trace(layer)
+    assert {node.op for node in graph.nodes} == {"placeholder", "call_module", "output"}
+    assert all(
+        isinstance(each, torch.fx.Node)
+        for node in graph.nodes
+        if node.op == "call_module"
+        for each in node.args
+    )
+    x = 2 * spikes(2, 1, 12, *SIZE)
+    assert torch.equal(torch.fx.GraphModule(layer, graph)(x), layer(x))
+
+
+@pytest.mark.parametrize("name", ["qk token", "qk channel", "sdsa v1", "sdsa v1 eroded"])
+def test_masks_form_no_matrix_of_tokens_by_tokens(name):
+    kind, options = LAYERS[name]
+    layer, sizes = made(kind, 12, 3, NEURON, **options), []
+    for module in layer.modules():
+        module.register_forward_hook(lambda module, args, y: sizes.append(y[0, 0].numel()))
+    layer(spikes(2, 1, 12, 12, 12))
+    assert max(sizes) == 12 * 144 < 144 * 144
+
+
+def test_orders_train_alike():
+    x = spikes(4, 2, 12, *SIZE, dtype=torch.float32)
+    upstream = torch.randn(4, 2, 12, *SIZE, generator=torch.Generator().manual_seed(1))
     results = []
-    for order in attention.ORDERS:
-        block, leaf = layer(order=order, scale=0.5), x.clone().requires_grad_()
-        y = block(leaf)
+    for order in ("linear", "quadratic"):
+        layer, leaf = (
+            made(SpikingSelfAttention, 12, 3, NEURON, order=order, scale=0.5),
+            x.clone().requires_grad_(),
+        )
+        y = layer.float().train()(leaf)
         y.backward(upstream)
-        assert set(y.unique().tolist()) == {0.0, 1.0}
-        results.append([y, leaf.grad, *(parameter.grad for parameter in block.parameters())])
-    for other in results[1:]:
-        for a, b in zip(results[0], other, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+        results.append([y, leaf.grad, *(parameter.grad for parameter in layer.parameters())])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     assert all(bool(grad.abs().sum() > 0) for grad in results[0][1:])
 
 
-def test_no_time_step_sees_a_later_one():
-    block = layer().eval()
-    x = spikes(4, 2, 9, 12, dtype=torch.float32)
-    later = torch.cat([x[:2], 1 - x[2:]])
-    assert torch.equal(block(x)[:2], block(later)[:2])
-
-
-def test_batch_norm_is_torchs_over_the_last_axis():
-    mine, theirs = BatchNormLast(6), torch.nn.BatchNorm1d(6)
-    x = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(0))
-    y = theirs(x.permute(1, 3, 0, 2).reshape(3, 6, 20)).reshape(3, 6, 4, 5).permute(2, 0, 3, 1)
-    torch.testing.assert_close(mine(x), y)
-    torch.testing.assert_close(mine.running_var, theirs.running_var)
-
-
 def test_mistakes():
-    with pytest.raises(RecipeError, match="5 heads cannot share a width of 12 evenly"):
-        SpikingSelfAttention(12, 5)
-    with pytest.raises(RecipeError, match="0 heads cannot"):
-        SpikingSelfAttention(12, 0)
+    for kind in (SpikingSelfAttention, QKAttention, MaskedAttention, RepAttention):
+        with pytest.raises(RecipeError, match="5 heads cannot share a width of 12 evenly"):
+            kind(12, 5, NEURON)
+        with pytest.raises(RecipeError, match="0 heads cannot"):
+            kind(12, 0, NEURON)
     with pytest.raises(RecipeError, match="unknown order of attention 'quadratik'; did you mean 'quadratic'"):
         SpikingSelfAttention(12, 3, order="quadratik")
     with pytest.raises(RecipeError, match="unknown order of attention 'fast'"):
         spike_attention(*spikes(3, 4, 4), 1.0, "fast")
-    for shape in ((4, 2, 12), (4, 2, 9, 11), (4, 2, 12, 3, 3)):
-        with pytest.raises(DataError, match=r"takes \[T, N, L, 12\], got .*flatten\(3\)"):
-            layer()(torch.zeros(shape))
-
-
-def test_it_says_what_it_is():
-    assert "12, heads=3, scale=0.125, order=auto" in repr(layer())
+    with pytest.raises(RecipeError, match=r"give tokens=H\*W"):
+        SpikingSelfAttention(12, 3)
+    with pytest.raises(RecipeError, match="unknown QK attention 'tokens'; did you mean 'token'"):
+        QKAttention(12, 3, NEURON, over="tokens")

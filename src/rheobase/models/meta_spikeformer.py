@@ -53,7 +53,7 @@ class MetaSpikeformer8_256(MetaSpikeformer8_384):
 class MetaSpikeformerSmall(MetaSpikeformer8_384):
     """For small sensors; this project's. The last neuron gives the head spikes to read."""
 
-    dims: Dims = (16, 32, 64, 80)
+    dims: Dims = (16, 32, 64, 96)
     blocks: tuple[PositiveInt, PositiveInt] = (2, 1)
     last_neuron: bool = True
 
@@ -108,7 +108,8 @@ def pyramid(
 
     `convolve(dim)` makes a convolution block, `attend(dim, tokens)` an attention block; currents go from one to the next.
     """
-    first, second, third, fourth = (shared_width(dim, config.width, options.heads) for dim in options.dims)
+    first, second = (config.channels(dim) for dim in options.dims[:2])
+    third, fourth = (shared_width(dim, config.width, options.heads) for dim in options.dims[2:])
     start = max(1, first // 2)
     height, width = pooled_size(config.input_size, 4)
     features = named(

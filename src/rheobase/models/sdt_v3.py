@@ -35,7 +35,7 @@ class SDTV3L(SDTV3S):
 class SDTV3Small(SDTV3S):
     """For small sensors; this project's."""
 
-    dims: Dims = (16, 32, 64, 80)
+    dims: Dims = (16, 32, 64, 96)
     blocks: tuple[PositiveInt, PositiveInt] = (2, 1)
 
 
@@ -48,6 +48,7 @@ def sdt_v3(config: ModelConfig) -> SpikingModel:
     Source: Yao et al., Scaling Spike-driven Transformer (arXiv 2411.16061) and released code.
     """
     options = SDTV3S.model_validate(config.options)
+    _ = config.neuron_config  # an unknown preset is refused here as everywhere
 
     def fire() -> nn.Module:
         return SpikeFiring(options.levels)

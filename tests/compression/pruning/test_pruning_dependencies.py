@@ -9,8 +9,7 @@ from pruning_helpers import assert_equals_masked, lively, spikes
 from torch import nn
 
 from rheobase.compression.pruning import PruneConfig, PruneError, find_groups, prune_, trace
-from rheobase.layers import AvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d
-from rheobase.layers.attention import SpikingSelfAttention
+from rheobase.layers import AvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d, SpikingSelfAttention
 from rheobase.neurons import LIF, NeuronConfig, build_neuron
 
 X = spikes(3, 4, 2, 4, 4, rate=0.5)
@@ -238,7 +237,7 @@ def test_plif_runs_slimmed():
 
 # -- attention
 
-TOKENS = spikes(3, 4, 6, 16, rate=0.5)
+TOKENS = spikes(3, 4, 16, 2, 3, rate=0.5)
 
 
 @pytest.mark.parametrize("order", ["linear", "quadratic"])
@@ -250,39 +249,38 @@ def test_attention_heads_shrink_evenly(order, ratio):
     )
     slim = copy.deepcopy(original)
     plan = prune_(slim, PruneConfig(score="svs", ratio=ratio), TOKENS)
-    (group,) = plan.groups
-    # queries and keys of a head share their channels: 16 pairs and 16 values
-    assert group.channels == 32 and len(group.kept) == 32 * (1 - ratio)
+    # queries and keys of a head share their channels; values have their own
+    assert {g.name: g.channels for g in plan.groups} == {"q.conv": 16, "v.conv": 16}
+    assert all(len(g.kept) == 16 * (1 - ratio) for g in plan.groups)
     width = int(16 * (1 - ratio))
-    assert slim.qkv.weight.shape == (3 * width, 16) and slim.out.weight.shape == (16, width)
-    assert slim.qkv_norm.num_features == 3 * width and slim.width == 16
+    assert slim.q.conv.weight.shape == (width, 16, 1, 1) and slim.out.conv.weight.shape == (16, width, 1, 1)
+    assert slim.v.norm.num_features == width
     assert_equals_masked(original, slim, plan, TOKENS.flip(1))
-    rows = next(cut.kept for cut in plan.cuts if cut.tensor == "qkv.weight")
-    per_head = [
-        sum(16 * part + 4 * h <= i < 16 * part + 4 * h + 4 for i in rows)
-        for part in range(3)
-        for h in range(4)
-    ]
-    assert per_head == [width // 4] * 12
-    assert [i for i in rows if i < 16] == [i - 16 for i in rows if 16 <= i < 32], "queries and keys match"
+    rows = {
+        name: next(c.kept for c in plan.cuts if c.tensor == f"{name}.conv.weight" and c.axis == 0)
+        for name in "qkv"
+    }
+    for kept in rows.values():
+        assert [sum(4 * h <= i < 4 * h + 4 for i in kept) for h in range(4)] == [width // 4] * 4
+    assert rows["q"] == rows["k"], "queries and keys match"
 
 
 class Transformer(nn.Module):
-    """Patches, a position per token and channel, one attention block with residual additions, one MLP, mean of tokens."""
+    """Patches, an offset per channel, one attention block with residual additions, one MLP, mean of tokens."""
 
     def __init__(self, width=16):
         super().__init__()
         self.patch, self.norm = Conv2d(2, width, 2, stride=2), BatchNorm2d(width)
-        self.position = nn.Parameter(torch.rand(1, 1, 4, width))
+        self.position = nn.Parameter(torch.rand(1, 1, width, 1, 1))
         self.neuron = LIF(LOW)
-        self.attention = SpikingSelfAttention(width, 4, LOW)
+        self.attention = SpikingSelfAttention(width, 4, LOW, order="linear")
         self.up, self.up_neuron = Linear(width, 2 * width), LIF(LOW)
         self.down, self.down_neuron = Linear(2 * width, width), LIF(LOW)
         self.head = Linear(width, 3)
 
     def forward(self, x):
-        x = self.norm(self.patch(x)).flatten(3).transpose(2, 3) + self.position
-        x = x + self.attention(self.neuron(x))
+        x = self.norm(self.patch(x)) + self.position
+        x = (x + self.attention(self.neuron(x))).flatten(3).transpose(2, 3)
         x = x + self.down_neuron(self.down(self.up_neuron(self.up(x))))
         return self.head(x.mean(2))
 
@@ -292,9 +290,14 @@ def test_a_transformer_shrinks_its_residual_stream():
     original = lively(Transformer().double(), X)
     slim = copy.deepcopy(original)
     plan = prune_(slim, PruneConfig(score="l1", ratio=0.5), X)
-    assert {g.name: len(g.kept) for g in plan.groups} == {"patch": 8, "attention.qkv": 16, "up": 16}
-    assert next(g for g in plan.groups if g.name == "patch").layers == ("patch", "attention.out", "down")
-    assert slim.position.shape == (1, 1, 4, 8) and slim.attention.width == 8
+    assert {g.name: len(g.kept) for g in plan.groups} == {
+        "patch": 8,
+        "attention.q.conv": 8,
+        "attention.v.conv": 8,
+        "up": 16,
+    }
+    assert next(g for g in plan.groups if g.name == "patch").layers == ("patch", "attention.out.conv", "down")
+    assert slim.position.shape == (1, 1, 8, 1, 1)
     assert_equals_masked(original, slim, plan, X.flip(1))
 
 

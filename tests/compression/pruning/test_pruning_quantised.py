@@ -8,9 +8,10 @@ import torch
 from pruning_helpers import SIZE, frames, lively, network, outputs
 from torch.nn.utils import parametrize
 
+from model_cases import CONVOLUTIONAL
 from rheobase.compression import QuantConfig, ReScaWConfig, harden, quantise_
 from rheobase.compression.pruning import PruneConfig, PruneError, apply_plan, mask_, plan_pruning, prune_
-from rheobase.models import create_model, list_models
+from rheobase.models import create_model
 from rheobase.program import reference, verify
 from rheobase.program.lower import lower
 from rheobase.training.export import hardened_trace
@@ -22,7 +23,7 @@ def original(layer):
     return layer.parametrizations["weight"].original if parametrize.is_parametrized(layer) else layer.weight
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_quantise_then_prune(name):
     """The float originals are cut; every quantiser computes anew from what is left of its own weight."""
     dense = quantise_(network(name), QUANTISED)

@@ -47,7 +47,7 @@ def spike_attention(q: Tensor, k: Tensor, v: Tensor, scale: float, order: Order 
 
 
 class AttentionProducts(nn.Module):
-    """`spike_attention` of maps, in one order: two products of heads with the scale between them.
+    """`spike_attention` of maps, in one order: two products of heads, then the scale.
 
     Shape: q, k `[..., C, H, W]`, v `[..., E, H, W]` -> `[..., E, H, W]`.
     Raises:
@@ -60,14 +60,14 @@ class AttentionProducts(nn.Module):
             raise RecipeError(unknown("order of attention", order, ORDERS[1:]))
         self.order = order
         self.first = HeadMatMul(heads, "first" if order == "linear" else "second")
-        self.scale = Scale(scale)
         self.second = HeadMatMul(heads)
+        self.scale = Scale(scale)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Multiply."""
         if self.order == "linear":
-            return self.second(q, self.scale(self.first(k, v)))
-        return self.second(self.scale(self.first(q, k)), v)
+            return self.scale(self.second(q, self.first(k, v)))
+        return self.scale(self.second(self.first(q, k), v))
 
 
 class SpikingSelfAttention(nn.Module):
