@@ -6,6 +6,7 @@ from torch import Tensor, fx, nn
 
 from model_cases import CONVOLUTIONAL, EACH, SMALL_TRANSFORMERS
 from rheobase.errors import DataError, RecipeError
+from rheobase.layers import Scale
 from rheobase.models import SpikingModel, create_model, family_of
 from rheobase.neurons import Neuron, NeuronConfig, preset
 
@@ -38,6 +39,8 @@ def wake(model: SpikingModel) -> None:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.constant_(module.weight, 4.0)
+        elif isinstance(module, Scale):
+            module.factor = 1.0
 
 
 def frames(t: int = 4, n: int = 3, size: tuple[int, int] = SIZE) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from pruning_helpers import assert_equals_masked, frames, network, outputs, parameters
 from torch.utils.flop_counter import FlopCounterMode
 
-from model_cases import CONVOLUTIONAL
+from model_cases import PRUNED
 from rheobase.compression.pruning import (
     SCORE_NAMES,
     PruneConfig,
@@ -23,7 +23,7 @@ from rheobase.objectives import capture
 
 @pytest.mark.parametrize("ratio", [0.3, 0.5])
 @pytest.mark.parametrize("scope", ["layer", "global"])
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("name", PRUNED)
 def test_slimmed_equals_masked_and_trains(name, scope, ratio):
     original = network(name)
     slim = copy.deepcopy(original)
@@ -101,7 +101,7 @@ def test_sizes_that_modules_keep_follow():
     assert conv.weight.shape == (8, 4, 3, 3) and linear.out_features == 5
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("name", PRUNED)
 def test_a_model_is_rebuilt_from_its_configuration_and_a_plan(name):
     slim = network(name)
     plan = prune_(slim, PruneConfig(score="slimming", ratio=0.5, scope="global"), frames())
