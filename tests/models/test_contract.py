@@ -15,7 +15,8 @@ EACH = pytest.mark.parametrize("name", list_models())
 
 def small(name: str, **options) -> SpikingModel:
     torch.manual_seed(0)
-    return create_model(name, **({"num_classes": CLASSES, "input_size": SIZE, "width": 0.125} | options))
+    sizes = {"num_classes": CLASSES, "input_size": SIZE, "width": 0.125, "T": 4}
+    return create_model(name, **(sizes | options))
 
 
 def settled(name: str) -> SpikingModel:
@@ -196,6 +197,9 @@ def test_default_neurons() -> None:
         "ms_resnet18": "lif_soft",
         "resnet19": "lif_tet",
         "resnet20": "lif_tet",
+        "snn_vit_cifar": "lif_sj",
+        "snn_vit_dvs": "lif_sj",
+        "snn_vit_small": "lif_sj",
         "vgg11": "lif_nda",
         "vgg16": "lif_tet",
         "vgg16_avg": "lif_tet",

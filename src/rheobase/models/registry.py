@@ -10,6 +10,14 @@ from rheobase.errors import RecipeError, unknown
 from rheobase.models.model import Head, ModelConfig, SpikingModel
 from rheobase.models.ms_resnet import ms_resnet18
 from rheobase.models.resnet import resnet19, resnet20
+from rheobase.models.snn_vit import (
+    CIFAROptions,
+    DVSOptions,
+    SmallOptions,
+    snn_vit_cifar,
+    snn_vit_dvs,
+    snn_vit_small,
+)
 from rheobase.models.vgg import vgg9, vgg11, vgg16, vgg16_avg, vgg_small, vgg_tiny, vggsnn
 from rheobase.neurons import NeuronConfig
 
@@ -28,6 +36,9 @@ MODELS: dict[str, Entry] = {
     "ms_resnet18": Entry(ms_resnet18, "lif_soft", "gap"),
     "resnet19": Entry(resnet19, "lif_tet", "gap"),
     "resnet20": Entry(resnet20, "lif_tet", "gap"),
+    "snn_vit_cifar": Entry(snn_vit_cifar, "lif_sj", "gap", CIFAROptions),
+    "snn_vit_dvs": Entry(snn_vit_dvs, "lif_sj", "gap", DVSOptions),
+    "snn_vit_small": Entry(snn_vit_small, "lif_sj", "gap", SmallOptions),
     "vgg11": Entry(vgg11, "lif_nda", "gap"),
     "vgg16": Entry(vgg16, "lif_tet", "gap"),
     "vgg16_avg": Entry(vgg16_avg, "lif_tet", "gap"),
