@@ -67,12 +67,7 @@ def integrate(salience: Tensor, mixing: Tensor) -> Tensor:
     Raises:
         DataError: more steps than M has.
     """
-    steps = len(salience)
-    if steps > mixing.shape[-1]:
-        raise DataError(
-            f"the saccadic neuron has parameters for T = {mixing.shape[-1]} steps, got {steps}: give at most "
-            f"{mixing.shape[-1]} steps, or create the model with T={steps}"
-        )
+    steps = _steps(salience, mixing)
     weights = _spread(mixing.movedim(0, -1) if mixing.dim() == 3 else mixing, 2, salience)
     total = weights[:steps, 0] * salience[0]
     for j in range(1, steps):
@@ -99,12 +94,13 @@ def saccade_step(past: Tensor, mixing: Tensor, threshold: Tensor) -> Tensor:
 
     Shape: past `[t + 1, N, heads, ...]` -> zeros and ones `[N, heads, ...]`.
     """
-    row = mixing[..., len(past) - 1, : len(past)]  # [t + 1] or [heads, t + 1]
+    now = _steps(past, mixing) - 1
+    row = mixing[..., now, : now + 1]  # [t + 1] or [heads, t + 1]
     weights = _spread(row.movedim(0, -1) if row.dim() == 2 else row, 1, past)
     h = weights[0] * past[0]
     for weight, salience in zip(weights[1:], past[1:], strict=True):
         h = h + weight * salience
-    return (h >= _spread(threshold[len(past) - 1 : len(past)], 1, past)[0]).to(h.dtype)
+    return (h >= _spread(threshold[now : now + 1], 1, past)[0]).to(h.dtype)
 
 
 def folded_thresholds(mixing: Tensor, threshold: Tensor) -> Tensor:
@@ -127,7 +123,7 @@ def decoupled(salience: Tensor, mixing: Tensor, threshold: Tensor) -> Tensor:
     Shape: as `saccade`.
     """
     folded = folded_thresholds(mixing, threshold)
-    return (salience >= _spread(folded[: len(salience)], 1, salience)).to(salience.dtype)
+    return (salience >= _spread(folded[: _steps(salience, mixing)], 1, salience)).to(salience.dtype)
 
 
 def mismatch(salience: Tensor, mixing: Tensor, threshold: Tensor) -> Tensor:
@@ -231,6 +227,21 @@ class SaccadicNeuron(nn.Module):
         c = self.config
         scaled = "" if self.alpha is None else ", scaled"
         return f"T={self.T}, heads={self.heads}, {c.infer}, mixing={c.mixing}, {c.diagonal}{scaled}"
+
+
+def _steps(salience: Tensor, mixing: Tensor) -> int:
+    """Steps of a salience, checked to be no more than M has.
+
+    Raises:
+        DataError: they are more.
+    """
+    given, known = len(salience), mixing.shape[-1]
+    if given > known:
+        raise DataError(
+            f"the saccadic neuron has parameters for T = {known} steps, got {given}: give at most {known} steps, or create the "
+            f"model with T={given}"
+        )
+    return given
 
 
 def _spread(values: Tensor, steps: int, salience: Tensor) -> Tensor:
