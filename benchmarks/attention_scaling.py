@@ -1,10 +1,10 @@
 """How the cost of attention grows with the number of tokens: saccadic (SSSA) against spiking self-attention (SSA).
 
-    python benchmarks/attention_scaling.py [--width 256] [--heads 8] [--steps 4] [--rounds 5] [--out F.csv] [--check]
+    python benchmarks/attention_scaling.py [--width 256] [--heads 8] [--steps 4] [--batch 4] [--rounds 5] [--out F.csv] [--check]
 
-What is measured is the attention core, from spikes Q, K, V `[T, 1, D, H, W]` to spikes, forward and backward, on one square
-map of L = H W tokens; projections, linear in L in every kind, are left out. Times are those of one processor (`process_time`, one
-thread), medians over rounds in which all kinds take turns: other programs on the machine do not count.
+What is measured is the attention core, from spikes Q, K, V `[T, N, D, H, W]` to spikes, forward and backward, on square
+maps of L = H W tokens; projections, linear in L in every kind, are left out. Times are those of one processor (`process_time`,
+one thread), medians over rounds in which all kinds take turns: other programs on the machine hardly count.
 
     SSSA           HeadSum(Q), HeadSum(K), their product, saccadic neuron, gate on V
     SSA linear     Q (K^T V), scale, LIF
@@ -157,6 +157,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256, help="D, channels of Q, K and V (256)")
     parser.add_argument("--heads", type=int, default=8)
     parser.add_argument("--steps", type=int, default=4, help="T, time steps (4)")
+    parser.add_argument(
+        "--batch", type=int, default=4, help="N (4); small batches show the fixed cost of calls"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[bench.Row] = []
@@ -166,7 +169,7 @@ def main() -> None:
     for side in SIDES:
         tokens = side * side
         generator = torch.Generator().manual_seed(side)
-        shape = (options.steps, 1, options.width, side, side)
+        shape = (options.steps, options.batch, options.width, side, side)
         inputs = tuple((torch.rand(shape, generator=generator) < 0.2).float() for _ in range(3))
         upstream = torch.randn(shape, generator=generator)
         cores: dict[str, nn.Module] = {

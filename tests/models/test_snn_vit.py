@@ -200,7 +200,9 @@ class OneLook(nn.Module):
     def __init__(self, attend: bool) -> None:
         super().__init__()
         neuron = NeuronConfig(tau=1.0, v_reset=0.0)
-        self.stem = nn.Sequential(Conv2d(1 + CLASSES, 16, 1), BatchNorm2d(16), build_neuron(neuron))
+        self.stem = nn.Sequential(
+            Conv2d(1 + CLASSES, 16, 1, bias=False), BatchNorm2d(16), build_neuron(neuron)
+        )
         self.attention = SaccadicSelfAttention(16, 1, T, neuron, tokens=SIDE**2, mode="v2b")
         if not attend:
             self.attention.saccade = PassAll()
@@ -215,7 +217,7 @@ class PassAll(nn.Module):
         return torch.ones_like(x)
 
 
-def trained(attend: bool, steps: int = 60) -> OneLook:
+def trained(attend: bool, steps: int = 100) -> OneLook:
     torch.manual_seed(0)
     net = OneLook(attend)
     optimiser = torch.optim.Adam(net.parameters(), 0.02)
