@@ -19,7 +19,8 @@ COUNTS = {"qkformer_small": 4, "spikformer_small": 4, "sdt_v3_small": 4}
 
 def small(name: str, **options) -> SpikingModel:
     torch.manual_seed(0)
-    return create_model(name, **({"num_classes": CLASSES, "input_size": SIZE, "width": 0.125} | options))
+    sizes = {"num_classes": CLASSES, "input_size": SIZE, "width": 0.125, "T": 4}
+    return create_model(name, **(sizes | options))
 
 
 def settled(name: str) -> SpikingModel:
@@ -220,6 +221,9 @@ def test_default_neurons() -> None:
         "ms_resnet18": "lif_soft",
         "resnet19": "lif_tet",
         "resnet20": "lif_tet",
+        "snn_vit_cifar": "lif_sj",
+        "snn_vit_dvs": "lif_sj",
+        "snn_vit_small": "lif_sj",
         "vgg11": "lif_nda",
         "vgg16": "lif_tet",
         "vgg16_avg": "lif_tet",

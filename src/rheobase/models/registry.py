@@ -28,6 +28,14 @@ from rheobase.models.qkformer import (
 from rheobase.models.resnet import resnet19, resnet20
 from rheobase.models.sdt import SDT2_512, SDT8_384, SDT8_512, SDTEvent, SDTSmall, sdt
 from rheobase.models.sdt_v3 import SDTV3L, SDTV3M, SDTV3S, SDTV3Small, sdt_v3
+from rheobase.models.snn_vit import (
+    CIFAROptions,
+    DVSOptions,
+    SmallOptions,
+    snn_vit_cifar,
+    snn_vit_dvs,
+    snn_vit_small,
+)
 from rheobase.models.spikformer import (
     Spikformer4_384,
     Spikformer8_512,
@@ -89,6 +97,9 @@ MODELS: dict[str, Entry] = {
     "spikingformer_8_512": Entry(spikingformer, "lif_sj", "gap", Spikingformer8_512),
     "spikingformer_event": Entry(spikingformer, "lif_sj", "gap", SpikingformerEvent),
     "spikingformer_small": Entry(spikingformer, "lif_sj", "gap", SpikingformerSmall),
+    "snn_vit_cifar": Entry(snn_vit_cifar, "lif_sj", "gap", CIFAROptions),
+    "snn_vit_dvs": Entry(snn_vit_dvs, "lif_sj", "gap", DVSOptions),
+    "snn_vit_small": Entry(snn_vit_small, "lif_sj", "gap", SmallOptions),
     "vgg11": Entry(vgg11, "lif_nda", "gap"),
     "vgg16": Entry(vgg16, "lif_tet", "gap"),
     "vgg16_avg": Entry(vgg16_avg, "lif_tet", "gap"),
