@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from rheobase.compression.graph import trace
 from rheobase.errors import RecipeError
 from rheobase.layers import BatchNorm2d
-from rheobase.layers.saccadic import (
+from rheobase.layers.attention.saccadic import (
     MapSelfAttention,
     SaccadicSelfAttention,
     cross_attention,

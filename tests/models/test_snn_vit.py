@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rheobase.errors import RecipeError
 from rheobase.layers import BatchNorm2d, Conv2d
-from rheobase.layers.saccadic import SaccadicSelfAttention
+from rheobase.layers.attention.saccadic import SaccadicSelfAttention
 from rheobase.models import SpikingModel, create_model
 from rheobase.models.gaze import gaze, mismatches, saccadic_neurons
 from rheobase.models.snn_vit import NearAndFar

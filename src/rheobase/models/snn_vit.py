@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rheobase.config import Config
 from rheobase.errors import RecipeError
 from rheobase.layers import BatchNorm2d, Conv2d, MaxPool2d
-from rheobase.layers.saccadic import (
+from rheobase.layers.attention.saccadic import (
     MapSelfAttention,
     MemoryGate,
     Mode,
