@@ -50,7 +50,7 @@ EVENTS, CIFAR, CIFAR100, IMAGENET = (
 def test_parameters_within_one_per_cent(name: str, data: tuple[int, int, int], millions: float) -> None:
     classes, channels, size = data
     with torch.device("meta"):
-        model = create_model(name, num_classes=classes, in_channels=channels, input_size=(size, size))
+        model = create_model(name, num_classes=classes, in_channels=channels, input_size=(size, size), T=4)
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(millions * 1e6, rel=0.01)
 
 
@@ -69,7 +69,7 @@ def test_biases_before_batch_norm_are_all_that_the_event_network_lacks() -> None
 @pytest.mark.parametrize("size", [28, 32, 34])
 def test_small_models_fit_small_sensors(name: str, size: int) -> None:
     with torch.device("meta"):
-        model = create_model(name, num_classes=10, input_size=(size, size))
+        model = create_model(name, num_classes=10, input_size=(size, size), T=4)
         assert model(torch.zeros(2, 1, 2, size, size)).shape == (2, 1, 10)
     assert sum(p.numel() for p in model.parameters()) <= 1_500_000
 
@@ -102,7 +102,7 @@ def test_token_counts() -> None:
 def lively(name: str, size: int, **options: object) -> tuple[nn.Module, Tensor]:
     """A model in which every layer fires, in evaluation mode, and frames for it."""
     torch.manual_seed(0)
-    model = create_model(name, num_classes=10, input_size=(size, size), options=options)
+    model = create_model(name, num_classes=10, input_size=(size, size), T=4, options=options)
     for module in model.modules():
         if isinstance(module, BatchNorm2d):
             module.momentum = 1.0
