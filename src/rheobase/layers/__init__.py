@@ -4,6 +4,7 @@ from rheobase.layers.attention import SpikingSelfAttention
 from rheobase.layers.blocks import BasicBlock, MSBlock, PadShortcut
 from rheobase.layers.fold import repeat
 from rheobase.layers.input_unit import InputUnit
+from rheobase.layers.spike_firing import SpikeFiring
 from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum, MapSum, Scale
 from rheobase.layers.torch_layers import (
     AvgPool2d,
@@ -32,6 +33,7 @@ __all__ = [
     "MaxPool2d",
     "PadShortcut",
     "Scale",
+    "SpikeFiring",
     "SpikingSelfAttention",
     "repeat",
 ]
