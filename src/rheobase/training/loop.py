@@ -24,7 +24,7 @@ from rheobase.errors import RecipeError, RheobaseError
 from rheobase.objectives import CrossEntropy, Objective, build_objective
 from rheobase.training.arithmetic import has_bf16, layout, settle, settle_recipe
 from rheobase.training.augment import AugmentConfig
-from rheobase.training.callback import Callback, State
+from rheobase.training.callback import Callback, Schedule, State
 from rheobase.training.evaluation import measure
 from rheobase.training.health import check_rates
 from rheobase.training.keeper import Keeper
@@ -207,7 +207,7 @@ def train(
                 optimiser=recipe.optimiser,
                 train=recipe.train,
                 augment=recipe.augment,
-                callbacks=[keeper, *callbacks],
+                callbacks=[keeper, Schedule(), *callbacks],
                 fabric=fabric,
                 quiet=quiet,
             )
