@@ -33,7 +33,6 @@ from rheobase.datasets import DataSet
 from rheobase.errors import CheckpointError
 from rheobase.files import atomic_write_json
 from rheobase.models import SpikingModel
-from rheobase.objectives import build_objective
 from rheobase.program import Program, save
 from rheobase.program.lower import lower
 from rheobase.training.callback import Callback, Schedule
@@ -43,6 +42,7 @@ from rheobase.training.loader import as_input
 from rheobase.training.loop import fit
 from rheobase.training.recipe import CompressConfig, OptimiserConfig, Recipe
 from rheobase.training.run import Run, build_model
+from rheobase.training.teacher import recipe_objective
 
 FOLDER = "compressed"
 FIGURES = "compressed.json"
@@ -197,7 +197,7 @@ def fine_tune(
     fit(
         model,
         data,
-        build_objective(recipe.objective),
+        recipe_objective(recipe.objective),
         optimiser=OptimiserConfig(name="sgd", lr=config.lr, weight_decay=recipe.optimiser.weight_decay),
         train=recipe.train.model_copy(update={"epochs": epochs, "seed": recipe.train.seed + 1}),
         augment=recipe.augment,
