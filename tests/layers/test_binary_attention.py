@@ -56,7 +56,7 @@ def test_the_map_is_binary_and_the_rest_follows_its_equation(order, shape):
     mixed = (binary @ v if order == "qk_first" else q @ binary) * 0.5 * module.lam.factor
     assert torch.equal(heads_of(seen["lam"], HEADS), mixed)
     assert y.shape == x.shape and y.unique().numel() > 100, "a current"
-    assert module.out_neuron.config.v_threshold == 0.5 and module.out_neuron.config.v_reset == 0.0
+    assert module.attention_neuron.config.v_threshold == 0.5 and module.attention_neuron.config.v_reset == 0.0
 
 
 def test_orders_agree_without_the_neuron_on_the_map_and_differ_with_it():

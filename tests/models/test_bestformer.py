@@ -22,7 +22,7 @@ BINARY = QuantConfig(weights=StandardisedSignConfig(), edge_bits=None)
 
 def made(binary=True, T=3, size=(12, 12), head=None, **options):
     torch.manual_seed(0)
-    options = {"width": 16, "heads": 2, "pools": [1, 3], "attn_scale": 2.0} | options
+    options = {"width": 16, "heads": 2, "pools": [1, 3], "attn_scale": 2.0, "lam": "step_head"} | options
     model = create_model("bestformer_small", num_classes=4, input_size=size, T=T, head=head, options=options)
     return quantise_(model, BINARY) if binary else model
 

@@ -1,7 +1,7 @@
 """Torch's stateless layers made time-aware, and spiking blocks."""
 
 from rheobase.layers.attention import SpikingSelfAttention
-from rheobase.layers.binary_attention import BinaryAttention, HeadScale
+from rheobase.layers.attention.binary import BinaryAttention, HeadScale
 from rheobase.layers.blocks import BasicBlock, MSBlock, PadShortcut
 from rheobase.layers.concat import Concat
 from rheobase.layers.fold import repeat

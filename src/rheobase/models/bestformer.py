@@ -30,7 +30,7 @@ from rheobase.layers import (
     Scale,
     TwoStreams,
 )
-from rheobase.layers.binary_attention import BinaryOrder
+from rheobase.layers.attention.binary import BinaryOrder
 from rheobase.models.heads import build_head
 from rheobase.models.model import ModelConfig, SpikingModel
 from rheobase.neurons import NeuronConfig, build_neuron
@@ -42,9 +42,10 @@ class BESTformerConfig(Config):
     """Options of the family; `bestformer_small`, `bestformer_4_384` and `bestformer_8_512` differ in their defaults.
 
     `width`: D, which the model's own `width` scales. `pools`: stages of the tokenizer (1 to 4) that pool in front of their
-    convolution. `lam`: learned factors of attention by step and head (the model then needs T), by head alone (what an integer
-    program holds), or none. `reversible` off is the plain residual network; `two_heads` off has one head, on the last stream.
-    `recompute`: invert in training instead of storing activations, see `layers.TwoStreams`.
+    convolution. `lam`: learned factors of attention by step and head (as published; the model then needs T), by head alone (what
+    an integer program holds, so the default of `bestformer_small`), or none. `reversible` off is the plain residual network;
+    `two_heads` off has one head, on the last stream. `recompute`: invert in training instead of storing activations, see
+    `layers.TwoStreams`.
     """
 
     width: int = Field(default=128, ge=8)
@@ -55,7 +56,7 @@ class BESTformerConfig(Config):
     order: BinaryOrder = "qk_first"
     binary_attention: bool = True
     attn_scale: float = Field(default=0.125, gt=0)
-    lam: Literal["step_head", "head", "none"] = "step_head"
+    lam: Literal["step_head", "head", "none"] = "head"
     reversible: bool = True
     recompute: bool = False
     two_heads: bool = True
@@ -67,6 +68,7 @@ class BESTformer4Config(BESTformerConfig):
     width: int = Field(default=384, ge=8)
     depth: int = Field(default=4, ge=1)
     pools: tuple[int, ...] = (3, 4)
+    lam: Literal["step_head", "head", "none"] = "step_head"
 
 
 class BESTformer8Config(BESTformerConfig):
@@ -76,6 +78,7 @@ class BESTformer8Config(BESTformerConfig):
     depth: int = Field(default=8, ge=1)
     pools: tuple[int, ...] = (1, 2, 3, 4)
     order: BinaryOrder = "kv_first"
+    lam: Literal["step_head", "head", "none"] = "step_head"
 
 
 class MLP(nn.Module):

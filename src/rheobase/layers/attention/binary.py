@@ -106,13 +106,13 @@ class BinaryAttention(nn.Module):
             build_neuron(neuron),
         )
         map_neuron = neuron.model_copy(update={"v_threshold": 1.0, "v_reset": None})
-        out_neuron = neuron.model_copy(update={"v_threshold": 0.5})
+        attention_neuron = neuron.model_copy(update={"v_threshold": 0.5})
         self.match = HeadMatMul(heads, "second" if order == "qk_first" else "first")
         self.map_neuron = build_neuron(map_neuron) if binary else nn.Identity()
         self.mix = HeadMatMul(heads)
         self.scale = Scale(scale)
         self.lam = HeadScale(heads, T) if lam else nn.Identity()
-        self.out_neuron = build_neuron(out_neuron)
+        self.attention_neuron = build_neuron(attention_neuron)
         self.out, self.out_norm = _projection(channels), BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class BinaryAttention(nn.Module):
             y = self.mix(self.map_neuron(self.match(q, k)), v)  # [L, L] maps, [h*L, H, W]
         else:
             y = self.mix(q, self.map_neuron(self.match(k, v)))  # [d, d] maps, [h*d, d, 1]
-        return self.out_norm(self.out(self.out_neuron(self.lam(self.scale(y)))))
+        return self.out_norm(self.out(self.attention_neuron(self.lam(self.scale(y)))))
 
     def extra_repr(self) -> str:
         """The order of the products."""
