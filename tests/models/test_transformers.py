@@ -69,7 +69,7 @@ def test_biases_before_batch_norm_are_all_that_the_event_network_lacks() -> None
 @pytest.mark.parametrize("size", [28, 32, 34])
 def test_small_models_fit_small_sensors(name: str, size: int) -> None:
     with torch.device("meta"):
-        model = create_model(name, num_classes=10, input_size=(size, size), T=4)
+        model = create_model(name, num_classes=10, input_size=(size, size), T=4).eval()
         assert model(torch.zeros(2, 1, 2, size, size)).shape == (2, 1, 10)
     assert sum(p.numel() for p in model.parameters()) <= 1_500_000
 

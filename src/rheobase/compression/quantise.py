@@ -51,20 +51,22 @@ def quantise_(
 
     The float weights stay as the parameters that are trained; `layer.weight` is their quantised value. Any module made of
     `nn.Conv2d` and `nn.Linear` will do, whatever library its neurons come from. `overrides` come after those of `config`.
+    Layers that have a quantiser keep it, so that what was trained float beside them can be quantised later.
 
     Raises:
-        LatticeError: the model has no such layer, is quantised already, or a pattern matches nothing.
+        LatticeError: the model has no such layer, all of them are quantised already, or a pattern matches nothing.
     """
     config = config or QuantConfig()
     layers = weighted_layers(model)
     if not layers:
         raise LatticeError(f"{type(model).__name__} has no Conv2d or Linear layer to quantise")
-    if quantisers(model):
+    kept = quantisers(model)
+    if len(kept) == len(layers):
         raise LatticeError(
             "this model is quantised already; build it anew from its float checkpoint to quantise otherwise"
         )
     for name, choice in choose(list(layers), config, overrides).items():
-        if choice is not None:
+        if choice is not None and name not in kept:
             attach(layers[name], choice)
     return model
 

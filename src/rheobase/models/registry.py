@@ -7,6 +7,12 @@ from pydantic import JsonValue, ValidationError
 
 from rheobase.config import Config
 from rheobase.errors import RecipeError, unknown
+from rheobase.models.bestformer import (
+    BESTformer4Config,
+    BESTformer8Config,
+    BESTformerConfig,
+    bestformer,
+)
 from rheobase.models.meta_spikeformer import (
     MetaSpikeformer8_256,
     MetaSpikeformer8_384,
@@ -66,6 +72,9 @@ class Entry:
 
 
 MODELS: dict[str, Entry] = {
+    "bestformer_4_384": Entry(bestformer, "lif_sj", "gap", BESTformer4Config),
+    "bestformer_8_512": Entry(bestformer, "lif_sj", "gap", BESTformer8Config),
+    "bestformer_small": Entry(bestformer, "lif_sj", "gap", BESTformerConfig),
     "meta_spikeformer_8_256": Entry(meta_spikeformer, "lif_sj", "gap", MetaSpikeformer8_256),
     "meta_spikeformer_8_384": Entry(meta_spikeformer, "lif_sj", "gap", MetaSpikeformer8_384),
     "meta_spikeformer_8_512": Entry(meta_spikeformer, "lif_sj", "gap", MetaSpikeformer8_512),

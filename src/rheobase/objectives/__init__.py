@@ -4,6 +4,12 @@ from rheobase.objectives.base import Loss, Objective, Outputs, collect, mean_rea
 from rheobase.objectives.build import ObjectiveConfig, build_objective
 from rheobase.objectives.capture import Capture, capture
 from rheobase.objectives.cross_entropy import CrossEntropy, CrossEntropyConfig
+from rheobase.objectives.distillation import (
+    InformationEnhancement,
+    InformationEnhancementConfig,
+    hard_distillation,
+    soft_distillation,
+)
 from rheobase.objectives.stable_spike import (
     StableSpike,
     StableSpikeConfig,
@@ -24,6 +30,8 @@ __all__ = [
     "Capture",
     "CrossEntropy",
     "CrossEntropyConfig",
+    "InformationEnhancement",
+    "InformationEnhancementConfig",
     "Loss",
     "Objective",
     "ObjectiveConfig",
@@ -36,10 +44,12 @@ __all__ = [
     "capture",
     "collect",
     "firing_rate",
+    "hard_distillation",
     "mean_readout",
     "noise_consistency",
     "perturb",
     "skeleton",
+    "soft_distillation",
     "spike_consistency",
     "stable_maps",
     "temporal_inconsistency",

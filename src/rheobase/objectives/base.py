@@ -15,13 +15,18 @@ from rheobase.objectives.capture import capture
 class Outputs:
     """What one forward pass produced.
 
+    ``heads`` is that of a model whose logits are the mean of several heads (its ``forward_heads``), else None.
+
     Shape: ``logits`` [T, N, K]; each of ``spikes`` [T, N, ...], in the order captured; ``head`` maps a rate
-    [N, ...] of the last captured layer to logits [N, K].
+    [N, ...] of the last captured layer to logits [N, K]; ``frames`` [T, N, ...] as the model saw them; ``heads`` maps the output
+    of the module ``features`` [T, N, ...] to logits [T, N, K] of each head.
     """
 
     logits: Tensor
     spikes: dict[str, Tensor]
     head: Callable[[Tensor], Tensor]
+    frames: Tensor | None = None
+    heads: Callable[[Tensor], tuple[Tensor, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,8 @@ def collect(
     with capture(model, objective.layers(model)) as captured:
         logits = model(frames)
     _check_logits(logits)
-    return Outputs(logits, captured.spikes(steps=logits.shape[0]), head or _no_head)
+    spikes = captured.spikes(steps=logits.shape[0])
+    return Outputs(logits, spikes, head or _no_head, frames, getattr(model, "forward_heads", None))
 
 
 def _check_logits(logits: Tensor) -> None:

@@ -26,6 +26,7 @@ from rheobase.training.recipe import (
 )
 from rheobase.training.run import Run, build_model, open_run
 from rheobase.training.sweep import Cell, Outcome, Sweep, cells, load_sweep, run_sweep
+from rheobase.training.teacher import recipe_objective
 
 __all__ = [
     "ArrayFrames",
@@ -66,6 +67,7 @@ __all__ = [
     "open_run",
     "parse_recipe",
     "read_metrics",
+    "recipe_objective",
     "run_sweep",
     "save_checkpoint",
     "shuffled_batches",

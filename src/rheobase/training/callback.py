@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from torch import nn
 from torch.optim import Optimizer
 
+from rheobase.compression.quantise import set_progress
 from rheobase.training.logs import Metrics
 
 
@@ -28,3 +29,18 @@ class Callback:
 
     def epoch_ended(self, state: State) -> None:
         """After an epoch: its metrics are the last of `state.history`."""
+
+
+class Schedule(Callback):
+    """Tells quantisers with a schedule (Libra's error decay) before every epoch how much of the training is over.
+
+    `train` and fine-tuning use it; so should any other `fit` of a model with such quantisers.
+    """
+
+    def started(self, state: State) -> None:
+        """Before the first epoch, or the first after resuming."""
+        set_progress(state.model, state.epoch / state.epochs)
+
+    def epoch_ended(self, state: State) -> None:
+        """Before the next epoch."""
+        set_progress(state.model, state.epoch / state.epochs)

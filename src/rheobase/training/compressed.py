@@ -21,27 +21,28 @@ from rheobase.compression import (
     harden,
     quantise_,
     quantiser_config,
+    quantisers,
     search_bits,
-    set_progress,
     through_roundings,
     weight_bytes,
 )
 from rheobase.compression.pruning import PruneConfig, PrunePlan, apply_plan, prune_iteratively
+from rheobase.compression.quantise import weighted_layers
 from rheobase.compression.quantisers import widths
 from rheobase.datasets import DataSet
 from rheobase.errors import CheckpointError
 from rheobase.files import atomic_write_json
 from rheobase.models import SpikingModel
-from rheobase.objectives import build_objective
 from rheobase.program import Program, save
 from rheobase.program.lower import lower
-from rheobase.training.callback import Callback, State
+from rheobase.training.callback import Callback, Schedule
 from rheobase.training.checkpoint import Checkpoint, load_checkpoint, load_model_tensors, save_checkpoint
 from rheobase.training.evaluation import Evaluation, evaluate
 from rheobase.training.loader import as_input
 from rheobase.training.loop import fit
 from rheobase.training.recipe import CompressConfig, OptimiserConfig, Recipe
 from rheobase.training.run import Run, build_model
+from rheobase.training.teacher import recipe_objective
 
 FOLDER = "compressed"
 FIGURES = "compressed.json"
@@ -69,21 +70,6 @@ class Compressed:
     hardened: Hardened
     program: Program
     stages: dict[str, Stage]
-
-
-class Schedule(Callback):
-    """Tells quantisers with a schedule (Libra's error decay) before every epoch how much of the training is over.
-
-    Fine-tuning uses it; so should any other `fit` of a model with such quantisers.
-    """
-
-    def started(self, state: State) -> None:
-        """Before the first epoch, or the first after resuming."""
-        set_progress(state.model, state.epoch / state.epochs)
-
-    def epoch_ended(self, state: State) -> None:
-        """Before the next epoch."""
-        set_progress(state.model, state.epoch / state.epochs)
 
 
 def quant_config(config: CompressConfig) -> QuantConfig:
@@ -119,7 +105,7 @@ def compress(run: Run, config: CompressConfig | None = None, *, quiet: bool | No
     plan = PrunePlan()
     for step in _order(config):
         if step == "quantised":
-            quantise_(model, quant_config(config))
+            _quantise_rest(model, config)
             fine_tune(model, data, recipe, config, callbacks=[Schedule()], quiet=quiet)
         else:
             assert config.prune is not None
@@ -151,6 +137,12 @@ def _order(config: CompressConfig) -> list[str]:
     """The states before hardening, in the order they are made."""
     steps = ["quantised"] if config.prune is None else ["quantised", "pruned"]
     return steps if config.order == "quantise_then_prune" else steps[::-1]
+
+
+def _quantise_rest(model: SpikingModel, config: CompressConfig) -> None:
+    """Quantise what the recipe's `model.quantise` left float, if anything."""
+    if len(quantisers(model)) < len(weighted_layers(model)):
+        quantise_(model, quant_config(config))
 
 
 def search(model: SpikingModel, data: DataSet, config: CompressConfig) -> CompressConfig:
@@ -205,7 +197,7 @@ def fine_tune(
     fit(
         model,
         data,
-        build_objective(recipe.objective),
+        recipe_objective(recipe.objective),
         optimiser=OptimiserConfig(name="sgd", lr=config.lr, weight_decay=recipe.optimiser.weight_decay),
         train=recipe.train.model_copy(update={"epochs": epochs, "seed": recipe.train.seed + 1}),
         augment=recipe.augment,
@@ -237,7 +229,7 @@ def load_compressed(run: Run, data: DataSet) -> SpikingModel:
     model = build_model(run.recipe, data)
     for step in _order(config):
         if step == "quantised":
-            quantise_(model, quant_config(config))
+            _quantise_rest(model, config)
         else:
             apply_plan(model, plan)
     try:

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from rheobase.datasets import DataSet, load_dataset
 from rheobase.errors import RecipeError, RheobaseError
-from rheobase.objectives import CrossEntropy, Objective, build_objective
+from rheobase.objectives import CrossEntropy, Objective
 from rheobase.training.arithmetic import has_bf16, layout, settle, settle_recipe
 from rheobase.training.augment import AugmentConfig
-from rheobase.training.callback import Callback, State
+from rheobase.training.callback import Callback, Schedule, State
 from rheobase.training.evaluation import measure
 from rheobase.training.health import check_rates
 from rheobase.training.keeper import Keeper
@@ -40,6 +40,7 @@ from rheobase.training.run import RECIPE, Run, build_model, check_folder, write_
 from rheobase.training.shard import is_sharded, whole
 from rheobase.training.step import Step
 from rheobase.training.sync_norm import synchronised
+from rheobase.training.teacher import recipe_objective
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -198,7 +199,7 @@ def train(
             data = first(fabric, lambda: load_dataset(recipe.data)) or load_dataset(recipe.data)
             seed_everything(recipe.train.seed)
             model = build_model(recipe, data)
-            objective = build_objective(recipe.objective)
+            objective = recipe_objective(recipe.objective)
             run, keeper = Run(folder, recipe), Keeper(folder, recipe, fabric)
             history = fit(
                 model,
@@ -207,7 +208,7 @@ def train(
                 optimiser=recipe.optimiser,
                 train=recipe.train,
                 augment=recipe.augment,
-                callbacks=[keeper, *callbacks],
+                callbacks=[keeper, Schedule(), *callbacks],
                 fabric=fabric,
                 quiet=quiet,
             )

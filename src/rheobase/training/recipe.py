@@ -19,6 +19,7 @@ import yaml
 from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_validator
 
 from rheobase.compression.pruning.config import PruneConfig
+from rheobase.compression.quantise import QuantConfig
 from rheobase.compression.quantisers import QuantiserBase, QuantiserConfig, quantiser_config
 from rheobase.compression.quantisers.base import Bits
 from rheobase.compression.quantisers.rescaw import STE, GammaMode
@@ -37,7 +38,17 @@ Precision = Annotated[
 ]
 
 QuantiserName = Literal[
-    "rescaw", "uniform", "max_abs", "libra", "irnet", "lsq", "dorefa", "bwn", "ternary", "mint"
+    "rescaw",
+    "uniform",
+    "max_abs",
+    "libra",
+    "irnet",
+    "lsq",
+    "dorefa",
+    "bwn",
+    "ternary",
+    "mint",
+    "standardised_sign",
 ]
 
 
@@ -45,7 +56,9 @@ class ModelRecipe(Config):
     """Which registered model to build.
 
     `neuron` (a preset's name or a full configuration) and `head` default to those of the model's paper;
-    `options` are those of its family (`rheobase models --options NAME` lists them).
+    `options` are those of its family (`rheobase models --options NAME` lists them). `quantise` gives its weights quantisers
+    before the first epoch (`quantise: {weights: {name: standardised_sign}, edge_bits: null}`); `compress` quantises what it
+    leaves float.
     """
 
     name: str = "vgg_small"
@@ -53,6 +66,7 @@ class ModelRecipe(Config):
     width: float = Field(default=1.0, gt=0)
     head: Head | None = None
     options: dict[str, JsonValue] = {}
+    quantise: QuantConfig | None = None
 
 
 class OptimiserConfig(Config):

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from rheobase.errors import RecipeError
+from rheobase.layers.statistics import norms_of, statistics_kept
 from rheobase.neurons import Neuron
 
 
@@ -38,7 +39,7 @@ def recomputed(model: nn.Module, on: bool = True) -> Iterator[None]:
             "has none there; set train.recompute=false"
         )
     patched = [features] if isinstance(features, nn.Sequential) else list(filter(_fires, features.children()))
-    contexts = partial(_contexts, [m for m in model.modules() if isinstance(m, _BatchNorm)])
+    contexts = partial(_contexts, norms_of(model))
     for module in patched:
         whole = module.forward
         parts = stages(module) if isinstance(module, nn.Sequential) and module is features else [whole]
@@ -84,17 +85,4 @@ def _contexts(
     norms: Sequence[_BatchNorm],
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """What the first and the second forward pass run in."""
-    return nullcontext(), _statistics_kept(norms)
-
-
-@contextmanager
-def _statistics_kept(norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Running statistics with momentum 0 and no count: the layers compute, and save, what they did before."""
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
-    try:
-        yield
-    finally:
-        for norm, (momentum, count) in zip(norms, before, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, count
+    return nullcontext(), statistics_kept(norms)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import rheobase
+from rheobase.compression import quantise_
 from rheobase.datasets import DataSet, load_dataset
 from rheobase.errors import CheckpointError
 from rheobase.files import atomic_write, atomic_write_json
@@ -122,9 +123,13 @@ def open_run(folder: str | Path) -> Run:
 
 
 def build_model(recipe: Recipe, data: DataSet) -> SpikingModel:
-    """The untrained model of a recipe, of the size that the data asks for."""
+    """The untrained model of a recipe, of the size that the data asks for, quantised where it is trained so.
+
+    Raises:
+        LatticeError: a pattern of `model.quantise` matches no layer.
+    """
     chosen = recipe.model
-    return create_model(
+    model = create_model(
         chosen.name,
         num_classes=len(data.classes),
         in_channels=data.train.frames.shape[2],
@@ -136,6 +141,9 @@ def build_model(recipe: Recipe, data: DataSet) -> SpikingModel:
         T=data.T,
         options=chosen.options,
     )
+    if chosen.quantise is not None:
+        quantise_(model, chosen.quantise)
+    return model
 
 
 def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:

@@ -42,7 +42,8 @@ class Step(nn.Module):
             logits: Tensor = self.model(frames)
         if not len(target):
             return logits.sum() * 0.0, {}, logits
-        outputs = Outputs(logits, captured.spikes(steps=len(logits)), self.head)
+        spikes = captured.spikes(steps=len(logits))
+        outputs = Outputs(logits, spikes, self.head, frames, getattr(self.model, "forward_heads", None))
         whole = nullcontext() if size in (None, len(target)) else WholeDraws(mine, size or 0)
         with whole:
             loss = self.objective(outputs, target)

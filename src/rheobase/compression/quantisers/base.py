@@ -119,6 +119,17 @@ def sign(x: Tensor) -> Tensor:
     return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
 
 
+def standardised(weight: Tensor, *, per_channel: bool = True, eps: float = 0.0) -> Tensor:
+    """`(w - mean_c) / (std_c + eps)` with the unbiased deviation, differentiable; a channel of equal weights gives zeros.
+
+    Shape: `[C_out, ...]` -> same; statistics over a channel, or over the tensor.
+    """
+    rows = weight.flatten(1) if per_channel else weight.reshape(1, -1)
+    centred = rows - rows.mean(1, keepdim=True)
+    spread = centred.std(1, keepdim=True, correction=min(1, rows.shape[1] - 1))
+    return (centred / torch.where(spread > 0, spread + eps, torch.ones_like(spread))).reshape(weight.shape)
+
+
 def uniform_codes(x: Tensor, top: int) -> Tensor:
     """`round(s/2 * (clamp(x, -1, 1) + 1))`: the nearest of `s + 1` even levels over [-1, 1], as float `0..s`."""
     return torch.round((torch.clamp(x, -1, 1) + 1) * (top / 2))

@@ -12,6 +12,7 @@ from rheobase.compression.quantisers.lsq import LSQ, LSQConfig
 from rheobase.compression.quantisers.max_abs import MaxAbs, MaxAbsConfig
 from rheobase.compression.quantisers.mint import MINT, MINTConfig
 from rheobase.compression.quantisers.rescaw import ReScaW, ReScaWConfig
+from rheobase.compression.quantisers.standardised_sign import StandardisedSign, StandardisedSignConfig
 from rheobase.compression.quantisers.ternary import Ternary, TernaryConfig
 from rheobase.compression.quantisers.uniform import Uniform, UniformConfig
 from rheobase.errors import RecipeError, unknown
@@ -25,7 +26,8 @@ QuantiserConfig = Annotated[
     | DoReFaConfig
     | BWNConfig
     | TernaryConfig
-    | MINTConfig,
+    | MINTConfig
+    | StandardisedSignConfig,
     Field(discriminator="name"),
 ]
 """Any quantiser's options, told apart by ``name``."""
@@ -40,6 +42,7 @@ QUANTISERS: dict[type[QuantiserBase], type[Quantiser]] = {
     BWNConfig: BWN,
     TernaryConfig: Ternary,
     MINTConfig: MINT,
+    StandardisedSignConfig: StandardisedSign,
 }
 
 CONFIGS: dict[str, type[QuantiserBase]] = {

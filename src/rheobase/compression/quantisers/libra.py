@@ -20,7 +20,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rheobase.compression.quantisers.base import Quantiser, QuantiserBase, sign, straight_through
+from rheobase.compression.quantisers.base import (
+    Quantiser,
+    QuantiserBase,
+    sign,
+    standardised,
+    straight_through,
+)
 
 
 class LibraConfig(QuantiserBase):
@@ -56,10 +62,7 @@ class Libra(Quantiser):
 
     def standardise(self, weight: Tensor) -> Tensor:
         """`w~`: mean 0 and unbiased deviation 1 in every channel; a channel of equal weights gives zeros."""
-        rows = weight.flatten(1) if self.config.per_channel else weight.reshape(1, -1)
-        centred = rows - rows.mean(1, keepdim=True)
-        spread = centred.std(1, keepdim=True, correction=min(1, rows.shape[1] - 1))
-        return (centred / torch.where(spread > 0, spread, torch.ones_like(spread))).reshape(weight.shape)
+        return standardised(weight, per_channel=self.config.per_channel)
 
     def forward(self, weight: Tensor) -> Tensor:
         """`sc * sign(w~)`, with the gradient of the error-decay estimator."""

@@ -4,11 +4,14 @@ Each file opens with its equations, has what is not a projection as a pure funct
 composed of 1x1 convolutions, neurons and the leaves of `layers.tokens`, so that a trace sees nothing else.
 """
 
+from rheobase.layers.attention.binary import BinaryAttention, HeadScale
 from rheobase.layers.attention.driven import MaskedAttention, RepAttention, WideAttention, masked_attention
 from rheobase.layers.attention.qk import QKAttention, qk_attention
 from rheobase.layers.attention.spiking import SpikingSelfAttention, choose_order, spike_attention
 
 __all__ = [
+    "BinaryAttention",
+    "HeadScale",
     "MaskedAttention",
     "QKAttention",
     "RepAttention",

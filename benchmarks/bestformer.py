@@ -1,0 +1,271 @@
+"""BESTformer: what each part of coupled information enhancement is worth, and what inversion saves of memory.
+
+    python benchmarks/bestformer.py run --jobs 2              # five arms, three seeds on N-MNIST (RHEOBASE_DATA)
+    python benchmarks/bestformer.py table results/bestformer_nmnist.csv
+    python benchmarks/bestformer.py memory --check            # peak memory of training steps of 4 to 16 blocks, and the inverse
+
+`run`: one row a model in results/bestformer_nmnist.csv; rows that exist are not trained again, so a killed run goes on. Last
+epoch, no choice by test accuracy. The teacher of a seed is its full-precision twin, which is trained first.
+
+`memory`: bytes are counted from the allocations of torch's profiler during one forward and backward pass; gradients of
+parameters, which grow with depth whatever is done, are among them, parameters are not. `flips` is the share of spikes that fire
+otherwise when states are recovered by the inverse in float32; that in integers, which training uses, recovers all of them.
+"""
+
+import argparse
+import copy
+import csv
+import statistics
+import time
+from pathlib import Path
+
+import bench
+import torch
+from joblib import Parallel, delayed
+from stable_spike import commit, machine, read
+from torch import Tensor, manual_seed, nn
+from torch.profiler import ProfilerActivity, profile
+
+from rheobase.compression import QuantConfig, StandardisedSignConfig, quantise_, weight_bytes
+from rheobase.datasets import DataConfig, load_dataset
+from rheobase.layers import TwoStreams
+from rheobase.layers.statistics import norms_of, statistics_kept
+from rheobase.models import SpikingModel, create_model
+from rheobase.neurons import Neuron
+from rheobase.objectives import InformationEnhancement, InformationEnhancementConfig
+from rheobase.training import AugmentConfig, OptimiserConfig, TrainConfig, evaluate, fit
+
+BINARY = QuantConfig(weights=StandardisedSignConfig(), edge_bits=None)
+DATA = DataConfig(name="nmnist", T=4, binning="count")
+EPOCHS, BATCH, LR = 25, 32, 2e-3
+# binary weights, reversible residuals, distillation (which needs the second head)
+ARMS = {
+    "full-precision twin": (False, True, False),
+    "plain binary": (True, False, False),
+    "+ reversible": (True, True, False),
+    "+ distillation": (True, False, True),
+    "both": (True, True, True),
+}
+FIELDS = [
+    "data",
+    "T",
+    "seed",
+    "arm",
+    "epochs",
+    "accuracy",
+    "train_accuracy",
+    "parameters",
+    "bytes",
+    "rate",
+    "seconds",
+    "commit",
+    "machine",
+]
+
+
+def trained(
+    seed: int, arm: str, teacher: nn.Module | None, epochs: int
+) -> tuple[SpikingModel, dict[str, object]]:
+    """A model and its row."""
+    start, data = time.perf_counter(), load_dataset(DATA)
+    binary, reversible, distilled = ARMS[arm]
+    manual_seed(seed)
+    two_heads = reversible or distilled
+    model = create_model(
+        "bestformer_small",
+        num_classes=len(data.classes),
+        input_size=data.sensor,
+        T=data.T,
+        options={"reversible": reversible, "two_heads": two_heads},
+    )
+    if binary:
+        quantise_(model, BINARY)
+    config = InformationEnhancementConfig(
+        distill="hard" if distilled else "none", weight=0.5 if two_heads else 0.0
+    )
+    history = fit(
+        model,
+        data.train,
+        InformationEnhancement(config, teacher=teacher if distilled else None),
+        optimiser=OptimiserConfig(name="adamw", lr=LR, weight_decay=0.06, warmup_epochs=2),
+        train=TrainConfig(epochs=epochs, batch_size=BATCH, seed=seed, threads=1, precision="32"),
+        augment=AugmentConfig(shift=2),
+        quiet=True,
+    )
+    found = evaluate(model.eval(), data.test)
+    return model, {
+        "data": "nmnist",
+        "T": data.T,
+        "seed": seed,
+        "arm": arm,
+        "epochs": epochs,
+        "accuracy": round(found.accuracy, 5),
+        "train_accuracy": round(history[-1]["train_accuracy"], 5),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "bytes": weight_bytes(model),
+        "rate": round(statistics.mean(found.rates.values()), 4),
+        "seconds": round(time.perf_counter() - start, 1),
+        "commit": commit(),
+        "machine": machine(),
+    }
+
+
+def seed_rows(seed: int, done: set[str], epochs: int, path: Path) -> None:
+    """All arms of a seed that have no row; the twin is trained again where a teacher is wanted."""
+    wanted = [arm for arm in ARMS if arm not in done]
+    needs_teacher = any(ARMS[arm][2] for arm in wanted)
+    teacher: nn.Module | None = None
+    for arm in ARMS:
+        if arm not in wanted and not (arm == "full-precision twin" and needs_teacher):
+            continue
+        model, row = trained(seed, arm, teacher, epochs)
+        if arm == "full-precision twin":
+            teacher = copy.deepcopy(model)
+        if arm in wanted:
+            append(path, row)
+            print(f"seed {seed} {arm}: {row['accuracy']}", flush=True)
+
+
+def append(path: Path, row: dict[str, object]) -> None:
+    """One more row in a results file."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def run(path: Path, seeds: list[int], jobs: int, epochs: int) -> None:
+    """Train what has no row yet; rows are appended as they come."""
+    rows = read(path)
+    load_dataset(DATA)  # fill the cache before the workers ask for it
+    done = {seed: {row["arm"] for row in rows if int(row["seed"]) == seed} for seed in seeds}
+    Parallel(n_jobs=jobs)(delayed(seed_rows)(seed, done[seed], epochs, path) for seed in seeds)
+
+
+def table(path: Path) -> None:
+    """A results file as Markdown; differences are paired with plain binary."""
+    rows = read(path)
+    print("| arm | accuracy | points over plain binary | bytes | rate |")
+    print("|" + " --- |" * 5)
+    values = {
+        arm: {row["seed"]: 100 * float(row["accuracy"]) for row in rows if row["arm"] == arm} for arm in ARMS
+    }
+    for arm, found in values.items():
+        if not found:
+            continue
+        base = values["plain binary"]
+        gaps = [found[seed] - base[seed] for seed in found if seed in base]
+        own = [row for row in rows if row["arm"] == arm]
+        rate = statistics.mean(float(row["rate"]) for row in own)
+        print(f"| {arm} | {spread(list(found.values()))} | {spread(gaps)} | {own[0]['bytes']} | {rate:.3f} |")
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation."""
+    if not values:
+        return "-"
+    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.1f}"
+
+
+def made(depth: int, recompute: bool) -> SpikingModel:
+    """`bestformer_small` of any depth with binary weights, for frames of 34 x 34."""
+    torch.manual_seed(0)
+    options = {"depth": depth, "recompute": recompute}
+    model = create_model("bestformer_small", num_classes=10, input_size=(34, 34), T=4, options=options)
+    return quantise_(model, BINARY)  # type: ignore[return-value]
+
+
+def peak_bytes(model: nn.Module, x: Tensor) -> int:
+    """Most bytes allocated at once in a forward and backward pass."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        model(x).mean(0).logsumexp(-1).sum().backward()
+    assert found.profiler is not None and found.profiler.kineto_results is not None
+    changes = [event for event in found.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = most = 0
+    for event in sorted(changes, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        most = max(most, now)
+    return most
+
+
+@torch.no_grad()
+def flips(model: SpikingModel, x: Tensor) -> tuple[float, float]:
+    """Error of X_0 recovered by the float32 inverse, and the share of spikes that fire otherwise on the way."""
+    trunk = model.features.get_submodule("trunk")
+    assert isinstance(trunk, TwoStreams)
+    branches = [step.get_submodule("branch") for step in trunk.children()]
+    spikes: list[Tensor] = []
+    handles = [
+        neuron.register_forward_hook(lambda module, args, out: spikes.append(out))
+        for neuron in trunk.modules()
+        if isinstance(neuron, Neuron)
+    ]
+    tokens = model.features.get_submodule("tokenizer")(x)
+    with statistics_kept(norms_of(trunk)):
+        before, now = trunk(tokens)
+        there, back = spikes.copy(), []
+        for branch in reversed(branches):
+            spikes.clear()
+            before, now = 2 * (now - branch(before)) - before, before
+            back = [*spikes, *back]
+    for handle in handles:
+        handle.remove()
+    differ = sum(int((one != two).sum()) for one, two in zip(there, back, strict=True))
+    return float((now - tokens).abs().max()), differ / sum(each.numel() for each in there)
+
+
+def memory(options: argparse.Namespace) -> None:
+    """Peak memory by depth, and what the inverse in floating point loses."""
+    x = torch.poisson(
+        torch.full((4, options.batch, 2, 34, 34), 0.3), generator=torch.Generator().manual_seed(0)
+    )
+    rows: list[bench.Row] = []
+    for depth in (4, 8, 16):
+        stored, inverted = (
+            peak_bytes(made(depth, recompute).train(), x) / 1e6 for recompute in (False, True)
+        )
+        error, share = flips(made(depth, False).train(), x[:, :8])
+        rows.append(
+            {
+                "blocks": depth,
+                "stored MB": stored,
+                "inverted MB": inverted,
+                "saved MB": stored - inverted,
+                "float32 inverse: error": error,
+                "float32 inverse: flips": share,
+            }
+        )
+    growth = float(rows[-1]["inverted MB"]) / float(rows[0]["inverted MB"])  # type: ignore[arg-type]
+    goal = bench.Goal("peak memory of inversion, 16 blocks over 4", growth, 1.1, most=True)
+    bench.finish("bestformer_memory", rows, [goal], options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    runs = commands.add_parser("run")
+    runs.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    runs.add_argument("--jobs", type=int, default=2)
+    runs.add_argument("--epochs", type=int, default=EPOCHS)
+    runs.add_argument(
+        "--out", type=Path, default=Path(__file__).parent.parent / "results" / "bestformer_nmnist.csv"
+    )
+    tables = commands.add_parser("table")
+    tables.add_argument("file", type=Path)
+    memories = commands.add_parser("memory", parents=[bench.parser("", rounds=1)], add_help=False)
+    memories.add_argument("--batch", type=int, default=32)
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        run(arguments.out, arguments.seeds, arguments.jobs, arguments.epochs)
+    elif arguments.command == "table":
+        table(arguments.file)
+    else:
+        memory(arguments)
+
+
+if __name__ == "__main__":
+    main()
