@@ -17,6 +17,7 @@ from rheobase.engine.memory import RunMemory, steps_held
 from rheobase.engine.plan import plan
 from rheobase.errors import DataError, unknown
 from rheobase.program.ir import Program
+from rheobase.program.ops import Neuron
 from rheobase.program.ops.base import whole
 from rheobase.program.reference import Trace, check_frames
 
@@ -43,8 +44,8 @@ class Engine:
     `kernel` forces one on the layers that can run it. `isa` is `scalar` or `avx2`; None takes the best that this
     processor has. With at least `threads` samples, threads share the samples, else each layer's output.
 
-    It runs chains of Conv2d (one group), Linear, SumPool, Flatten, Neuron, RoundedNeuron and Readout, and refuses any
-    other op, grouped convolutions and graphs that are no chain, by name.
+    Weighted sums of events are what it is fast at. Convolutions of currents and in groups, rescalings, additions and
+    poolings of counts are plain loops over maps of int32. An op that it does not know is refused by name.
 
     Raises:
         ProgramError: the program is not valid or has an op that the engine does not run.
@@ -58,6 +59,7 @@ class Engine:
         self.program = program
         self.threads = whole(threads, "threads", 1, 256)
         stages = plan(program)
+        self._fires = [index for index, stage in enumerate(stages) if isinstance(stage.ends, Neuron)]
         self._library = library()
         self.isa = ISAS[self._isa(isa)]
         self._layers = Layers(stages, ISAS.index(self.isa))
@@ -199,7 +201,7 @@ class Engine:
         for first in range(0, len(frames), memory.steps):
             last = min(first + memory.steps, len(frames))
             self.together(memory, frames[first:last, n], logits[first:last, n], times)
-            for index, layer in enumerate(spikes or ()):
+            for index, layer in zip(self._fires if spikes else (), spikes or (), strict=True):
                 layer[first:last, n] = memory.spikes(index, last - first).reshape(
                     last - first, *layer.shape[2:]
                 )

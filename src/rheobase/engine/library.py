@@ -9,10 +9,33 @@ from rheobase.native import CompilerError, compile_shared
 SOURCE = Path(__file__).with_name("c") / "engine.c"
 FLAGS = ("-std=gnu11", "-O3", "-fno-strict-aliasing", "-fno-tree-loop-distribute-patterns")
 ISAS = ("scalar", "avx2")
-COUNTS, SPIKES = range(2)
+SOURCES = ("frame", "spikes", "map")
+HEADS = ("sums", "load", "sum_pool", "max_pool", "or_pool", "flatten", "conv")
+SPIKES, SUMS = SOURCES.index("spikes"), HEADS.index("sums")
+RESCALE, ADD = range(2)
 KERNELS = ("dense", "event", "lookup")
-READOUT, PLAIN, ROUNDED = range(3)
+READOUT, PLAIN, ROUNDED, NOTHING = range(4)
 NO_LEAK, SHIFT, MULTIPLY = range(3)
+
+
+class Value(ctypes.Structure):
+    """`Value` of engine.h."""
+
+    _fields_ = [
+        (name, ctypes.c_int32) for name in ("source", "reads", "channels", "places", "words", "pitch")
+    ]
+
+
+class Tail(ctypes.Structure):
+    """`Tail` of engine.h."""
+
+    _fields_ = [
+        ("gain", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("value", Value),
+        ("what", ctypes.c_int32),
+        ("shift", ctypes.c_int32),
+    ]
 
 
 class Layer(ctypes.Structure):
@@ -22,10 +45,15 @@ class Layer(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("codes", "packed", "pairs", "tables")),
         *((name, ctypes.c_void_p) for name in ("threshold", "bias", "reset", "gain", "levels", "edges")),
         *((name, ctypes.c_void_p) for name in ("threshold16", "bias16", "reset16")),
-        *((name, ctypes.c_int32) for name in ("source", "channels", "paired", "words")),
+        ("values", ctypes.c_void_p),
+        ("tail", ctypes.c_void_p),
+        ("value", Value),
+        *((name, ctypes.c_int32) for name in ("head", "tail_count", "keep", "pitch", "groups")),
+        *((name, ctypes.c_int32) for name in ("channels", "paired")),
         *((name, ctypes.c_int32) for name in ("raw_height", "raw_width", "pool_height", "pool_width")),
         *((name, ctypes.c_int32) for name in ("height", "width", "kernel_height", "kernel_width")),
-        *((name, ctypes.c_int32) for name in ("stride", "padding", "rows", "out_channels", "out_words")),
+        *((name, ctypes.c_int32) for name in ("stride_height", "stride_width", "padding", "rows")),
+        *((name, ctypes.c_int32) for name in ("out_channels", "out_words")),
         *((name, ctypes.c_int32) for name in ("out_padded", "out_height", "out_width", "block")),
         *((name, ctypes.c_int32) for name in ("bits", "step", "offset", "scale", "narrow", "neuron", "leak")),
         *((name, ctypes.c_int32) for name in ("leak_shift", "leak_multiplier", "hard", "saturation")),
@@ -40,7 +68,7 @@ class Memory(ctypes.Structure):
     _fields_ = [
         *(
             (name, ctypes.c_void_p)
-            for name in ("membranes", "spikes", "counts", "entries", "starts", "events")
+            for name in ("membranes", "spikes", "maps", "counts", "entries", "starts", "events")
         ),
         ("scratch", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("scratch_bytes", "row_capacity")),

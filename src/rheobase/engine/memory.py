@@ -14,9 +14,12 @@ MOST_HELD = 32
 
 def steps_held(layers: Layers, steps: int) -> int:
     """Steps that a run keeps in memory: all of them where they fit."""
-    spikes = sum(8 * layer.out_height * layer.out_width * layer.out_words for layer in layers.array)
+    maps = sum(
+        layer.out_height * layer.out_width * (8 * layer.out_words + 4 * layer.pitch * layer.keep)
+        for layer in layers.array
+    )
     lists = max(layer.height for layer in layers.array) * 4 * layers.row_capacity()
-    each = spikes + lists
+    each = maps + lists
     return max(1, min(steps, MOST_HELD, HELD_BYTES // each))
 
 
@@ -38,6 +41,10 @@ class RunMemory:
             np.zeros((steps, layer.out_height, layer.out_width, layer.out_words), np.uint64)
             for layer in layers.array
         ]
+        self._maps = [
+            aligned(4 * steps * layer.out_height * layer.out_width * layer.pitch) if layer.keep else None
+            for layer in layers.array
+        ]
         capacity = layers.row_capacity()
         scratch = library().engine_scratch_bytes(layers.array, count, steps, capacity)
         height = max(layer.height for layer in layers.array)
@@ -54,13 +61,15 @@ class RunMemory:
         self._pointers = [
             pointers(*places),
             pointers(*(spikes.ctypes.data for spikes in self._spikes)),
+            pointers(*(None if kept is None else kept.ctypes.data for kept in self._maps)),
             (ctypes.c_void_p * threads)(*(memory.ctypes.data for memory in self._scratch)),
         ]
         addresses = [ctypes.addressof(pointer) for pointer in self._pointers]
         self.struct = Memory(
             membranes=addresses[0],
             spikes=addresses[1],
-            scratch=addresses[2],
+            maps=addresses[2],
+            scratch=addresses[3],
             scratch_bytes=scratch,
             row_capacity=capacity,
             steps_held=steps,

@@ -9,6 +9,7 @@
 #include "dense.h"
 #include "lookup.h"
 #include "neuron.h"
+#include "maps.h"
 
 #include <sched.h>
 #include <time.h>
@@ -52,7 +53,7 @@ void engine_prepare(void)
 static int64_t longest_window(const Layer *l, int64_t row_capacity)
 {
     const int64_t spikes = (int64_t)l->rows * l->pool_height * l->pool_width;
-    return (l->source == COUNTS ? l->kernel_height * row_capacity : spikes) + 2 * UNIT;
+    return (l->value.source != SPIKES ? l->kernel_height * row_capacity : spikes) + 2 * UNIT;
 }
 
 /* What a thread needs: for lists as many windows as the second-level cache holds, and at least one of each step. */
@@ -60,6 +61,8 @@ int64_t engine_scratch_bytes(const Layer *layers, int32_t count, int32_t steps, 
 {
     int64_t most = 1 << 18;
     for (int32_t i = 0; i < count; ++i) {
+        if (layers[i].head != SUMS)
+            continue;
         const int64_t lists = 2 * steps * longest_window(layers + i, row_capacity) + 4096;
         most = lists > most ? lists : most;
 #if HAS_AVX2
@@ -93,23 +96,24 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-typedef struct Job {
-    const Layer *l;
-    Memory *m;
-    int32_t thread, isa, steps, index;
-    const uint64_t *spikes;  /* the map that is read, or NULL */
-    const uint8_t *frames;   /* or frames, frame_stride apart */
-    int64_t frame_stride, logit_stride;
-    int32_t *logits;
-} Job;
-
-/* The step's neurons (or logits) of one place and block, from its sums (uint16 where the layer is narrow). */
-static void finish(const Job *job, int32_t t, int32_t place, int32_t first, const void *sums, uint32_t events)
+static void store_spikes(const Job *job, int32_t t, int32_t place, int32_t first, const uint64_t *bits)
 {
     const Layer *const l = job->l;
-    const uint32_t by_code = (uint32_t)l->step * (uint32_t)l->scale;
-    const uint32_t base = (uint32_t)l->offset * (uint32_t)l->scale * events;
-    const int64_t places = (int64_t)l->out_height * l->out_width;
+    const int64_t at = (int64_t)t * l->out_height * l->out_width + place;
+    uint64_t *const out = job->m->spikes[job->index] + at * l->out_words + first / 64;
+    for (int32_t w = 0; w < l->block / 64 && first / 64 + w < l->out_words; ++w) {
+        const int32_t left = l->out_channels - first - 64 * w;
+        out[w] = left >= 64 ? bits[w] : bits[w] & (((uint64_t)1 << left) - 1);
+    }
+}
+
+/* What ends a layer, at one place and block and step, from `sums` of which each is by_code * sum + base (uint16 where the layer is
+   narrow). */
+static void end_row(const Job *job, int32_t t, int32_t place, int32_t first, const void *sums, uint32_t by_code, uint32_t base)
+{
+    const Layer *const l = job->l;
+    uint64_t bits[BLOCK / 64] = {0, 0};
+    const int64_t at = (int64_t)place * l->out_padded + first;
     if (l->neuron == READOUT) {
         int32_t *const out = job->logits + t * job->logit_stride;
         const uint32_t *const wide = (const uint32_t *)sums;
@@ -117,8 +121,6 @@ static void finish(const Job *job, int32_t t, int32_t place, int32_t first, cons
             out[first + c] = (int32_t)(wide[c] * by_code + base + (uint32_t)l->bias[first + c]);
         return;
     }
-    uint64_t bits[BLOCK / 64] = {0, 0};
-    const int64_t at = (int64_t)place * l->out_padded + first;
     int32_t *const membranes = (int32_t *)job->m->membranes[job->index] + at;
 #if HAS_AVX2
     if (l->narrow)
@@ -129,11 +131,31 @@ static void finish(const Job *job, int32_t t, int32_t place, int32_t first, cons
     else
 #endif
         neuron_plain(l, first, l->block, (const uint32_t *)sums, by_code, base, membranes, bits);
-    uint64_t *const out = job->m->spikes[job->index] + (t * places + place) * l->out_words + first / 64;
-    for (int32_t w = 0; w < l->block / 64 && first / 64 + w < l->out_words; ++w) {
-        const int32_t left = l->out_channels - first - 64 * w;
-        out[w] = left >= 64 ? bits[w] : bits[w] & (((uint64_t)1 << left) - 1);
+    store_spikes(job, t, place, first, bits);
+}
+
+/* The tail and the end of a row of numbers. */
+static void finish_row(const Job *job, int32_t t, int32_t place, int32_t first, int32_t *row)
+{
+    tail_row(job, t, place, first, row);
+    if (job->l->neuron != NOTHING)
+        end_row(job, t, place, first, row, 1, 0);
+}
+
+/* All that follows the sums of codes of one place and block at one step. */
+static void finish(const Job *job, int32_t t, int32_t place, int32_t first, const void *sums, uint32_t events)
+{
+    const Layer *const l = job->l;
+    const uint32_t by_code = (uint32_t)l->step * (uint32_t)l->scale;
+    const uint32_t base = (uint32_t)l->offset * (uint32_t)l->scale * events;
+    if (!l->tail_count && !l->keep) {
+        end_row(job, t, place, first, sums, by_code, base);
+        return;
     }
+    int32_t row[BLOCK] ALIGNED;
+    for (int32_t c = 0; c < l->block; ++c)
+        row[c] = (int32_t)(((const uint32_t *)sums)[c] * by_code + base);
+    finish_row(job, t, place, first, row);
 }
 
 typedef struct Part {
@@ -163,10 +185,17 @@ static void rows_of(const Job *job, int32_t *first, int32_t *last)
     *last = job->l->height * (job->thread + 1) / job->m->threads;
 }
 
+/* The spikes that the layer reads at one step. */
+static const uint64_t *spikes_at(const Job *job, int32_t t)
+{
+    const Value *const v = &job->l->value;
+    return job->m->spikes[v->reads] + (int64_t)t * v->places * v->words;
+}
+
 static void make_counts(const Job *job)
 {
     const Layer *const l = job->l;
-    const int64_t row = (int64_t)l->width * l->paired, map = (int64_t)l->raw_height * l->raw_width * l->words;
+    const int64_t row = (int64_t)l->width * l->paired;
     int32_t first, last;
     int64_t events = 0, busiest = 0;
     rows_of(job, &first, &last);
@@ -174,10 +203,12 @@ static void make_counts(const Job *job)
         for (int32_t y = first; y < last; ++y) {
             uint16_t *const out = job->m->counts + ((int64_t)t * l->height + y) * row;
             int64_t found = 0;
-            if (l->source == COUNTS)
+            if (l->value.source == FRAME)
                 found = counts_of_frame(l, job->frames + t * job->frame_stride, y, out);
+            else if (l->value.source == MAP)
+                found = counts_of_map(l, map_at(job, &l->value, t, 0), y, out);
             else
-                counts_of_spikes(l, job->spikes + t * map, y, out);
+                counts_of_spikes(l, spikes_at(job, t), y, out);
             events += found;
             busiest = found > busiest ? found : busiest;
         }
@@ -188,7 +219,6 @@ static void make_counts(const Job *job)
 static void make_lists(const Job *job)
 {
     const Layer *const l = job->l;
-    const int64_t map = (int64_t)l->raw_height * l->raw_width * l->words;
     int32_t first, last;
     rows_of(job, &first, &last);
     for (int32_t t = 0; t < job->steps; ++t)
@@ -196,14 +226,14 @@ static void make_lists(const Job *job)
             const int64_t row = (int64_t)t * l->height + y;
             uint16_t *const entries = job->m->entries + row * job->m->row_capacity;
             int32_t *const starts = job->m->starts + row * (l->width + 1);
-            if (l->source == COUNTS)
+            if (l->value.source != SPIKES)
                 row_of_counts(l, job->m->counts + row * l->width * l->paired, entries, starts);
 #if HAS_AVX2
             else if (job->isa >= AVX2_ISA)
-                row_of_spikes_avx2(l, job->spikes + t * map, y, entries, starts);
+                row_of_spikes_avx2(l, spikes_at(job, t), y, entries, starts);
 #endif
             else
-                row_of_spikes_plain(l, job->spikes + t * map, y, entries, starts);
+                row_of_spikes_plain(l, spikes_at(job, t), y, entries, starts);
         }
 }
 
@@ -211,15 +241,15 @@ static void make_lists(const Job *job)
 static void count_events(const Job *job)
 {
     const Layer *const l = job->l;
-    const int64_t words = (int64_t)job->steps * l->raw_height * l->raw_width * l->words;
+    const int64_t words = (int64_t)job->steps * l->value.places * l->value.words;
     const int64_t first = words * job->thread / job->m->threads, last = words * (job->thread + 1) / job->m->threads;
     int64_t events;
 #if HAS_AVX2
     if (job->isa >= AVX2_ISA)
-        events = ones_avx2(job->spikes + first, last - first);
+        events = ones_avx2(spikes_at(job, 0) + first, last - first);
     else
 #endif
-        events = ones_plain(job->spikes + first, last - first);
+        events = ones_plain(spikes_at(job, 0) + first, last - first);
     job->m->events[2 * job->thread] = events;
     job->m->events[2 * job->thread + 1] = 0;
 }
@@ -307,7 +337,6 @@ static void run_lookup(const Job *job)
 {
     const Layer *const l = job->l;
     const Part part = part_of(job);
-    const int64_t map = (int64_t)l->height * l->width * l->words;
     const int32_t places = part.last_place - part.place, total = places * job->steps;
     uint8_t *const indices = job->m->scratch[job->thread];
     uint16_t *const tile = (uint16_t *)(void *)(indices + (int64_t)lookup_groups(l) * PLACES);
@@ -318,7 +347,7 @@ static void run_lookup(const Job *job)
         uint32_t events[PLACES];
         for (int32_t i = 0; i < count; ++i) {
             const int32_t t = (first + i) / places, place = part.place + (first + i) % places;
-            outputs[i] = (Output){job->spikes + t * map, t, place, place / l->out_width, place % l->out_width};
+            outputs[i] = (Output){spikes_at(job, t), t, place, place / l->out_width, place % l->out_width};
         }
         lookup_indices(l, outputs, count, indices, events);
         for (int32_t b = part.block; b < part.last_block; ++b) {
@@ -340,11 +369,42 @@ static int32_t choose(const Job *job, int64_t events, int64_t busiest)
     return fits && (double)events < (double)l->event_below * (double)inputs ? EVENT : l->dense_kernel;
 }
 
-static void run_layer(const Job *job, double *rate)
+/* Layers whose head is no weighted sum of events. */
+static void run_map(const Job *job)
+{
+    const Layer *const l = job->l;
+    const Part part = part_of(job);
+    int32_t row[BLOCK] ALIGNED;
+    for (int32_t place = part.place; place < part.last_place; ++place)
+        for (int32_t t = 0; t < job->steps; ++t) {
+            const int32_t y = place / l->out_width, x = place % l->out_width;
+            if (l->head == OR_POOL) {
+                if (part.block == 0)
+                    or_pool(job, t, y, x);
+                continue;
+            }
+            for (int32_t b = part.block; b < part.last_block; ++b) {
+                const int32_t first = b * l->block;
+                memset(row, 0, sizeof row);
+                if (l->head == LOAD)
+                    load_row(job, &l->value, t, place, first, l->block, row);
+                else if (l->head == FLATTEN)
+                    flatten_row(job, t, first, row);
+                else if (l->head == CONV)
+                    conv_row(job, t, y, x, first, row);
+                else
+                    pool_row(job, t, y, x, first, row);
+                finish_row(job, t, place, first, row);
+            }
+        }
+    meet(job->m);
+}
+
+static void run_sums(const Job *job, double *rate)
 {
     const Layer *const l = job->l;
     int64_t events = 0, busiest = 0;
-    if (l->source == COUNTS)
+    if (l->value.source != SPIKES)
         make_counts(job);
     else
         count_events(job);
@@ -365,7 +425,7 @@ static void run_layer(const Job *job, double *rate)
         run_lookup(job);
 #endif
     } else {
-        if (l->source == SPIKES) {
+        if (l->value.source == SPIKES) {
             make_counts(job);
             meet(job->m);
         }
@@ -381,10 +441,12 @@ void engine_run(const Layer *layers, int32_t count, Memory *m, int32_t thread, i
                 int64_t frame_stride, int32_t steps, int32_t *logits, int64_t logit_stride, double *seconds, double *rates)
 {
     for (int32_t i = 0; i < count; ++i) {
-        const Job job = {layers + i, m, thread, isa, steps, i, i ? m->spikes[i - 1] : NULL, frames, frame_stride, logit_stride,
-                         logits};
+        const Job job = {layers + i, m, thread, isa, steps, i, frames, frame_stride, logit_stride, logits};
         const double start = seconds ? now() : 0;
-        run_layer(&job, rates ? rates + i : NULL);
+        if (layers[i].head == SUMS)
+            run_sums(&job, rates ? rates + i : NULL);
+        else
+            run_map(&job);
         if (seconds && thread == 0)
             seconds[i] += now() - start;
     }

@@ -68,7 +68,7 @@ AVX2_INLINE uint16_t *spikes_avx2(const uint64_t *words, int32_t count, uint16_t
             for (int32_t u = 0; u < l->pool_height; ++u)                                                                 \
                 for (int32_t v = 0; v < l->pool_width; ++v) {                                                            \
                     const int64_t place = (int64_t)(y * l->pool_height + u) * l->raw_width + x * l->pool_width + v;      \
-                    out = COLLECT(map + place * l->words, l->words, (uint16_t)(x * l->channels), out);                   \
+                    out = COLLECT(map + place * l->value.words, l->value.words, (uint16_t)(x * l->channels), out);                   \
                 }                                                                                                        \
         }                                                                                                                \
         starts[l->width] = (int32_t)(out - entries);                                                                     \
@@ -114,7 +114,7 @@ AVX2_INLINE void moved_avx2(const uint16_t *from, int32_t count, uint16_t delta,
     QUALIFIER static uint16_t *NAME(const Layer *l, const uint16_t *entries, const int32_t *starts, int64_t capacity,    \
                                     int32_t y, int32_t x, uint16_t *out, Window *window)                                 \
     {                                                                                                                    \
-        const int32_t left = x * l->stride - l->padding, top = y * l->stride - l->padding;                               \
+        const int32_t left = x * l->stride_width - l->padding, top = y * l->stride_height - l->padding;                               \
         const int32_t first = left < 0 ? 0 : left;                                                                       \
         const int32_t last = left + l->kernel_width < l->width ? left + l->kernel_width : l->width;                      \
         int32_t n = 0, padded;                                                                                           \
@@ -156,14 +156,31 @@ static int64_t counts_of_frame(const Layer *l, const uint8_t *frame, int32_t y, 
     return events;
 }
 
+/* The same from a map of events. */
+static int64_t counts_of_map(const Layer *l, const int32_t *map, int32_t y, uint16_t *row)
+{
+    int64_t events = 0;
+    memset(row, 0, (size_t)l->width * (size_t)l->paired * sizeof *row);
+    for (int32_t u = 0; u < l->pool_height; ++u)
+        for (int32_t x = 0; x < l->width * l->pool_width; ++x) {
+            const int32_t *const from = map + ((int64_t)(y * l->pool_height + u) * l->raw_width + x) * l->value.pitch;
+            uint16_t *const out = row + (int64_t)(x / l->pool_width) * l->paired;
+            for (int32_t c = 0; c < l->channels; ++c) {
+                out[c] = (uint16_t)(out[c] + from[c]);
+                events += from[c];
+            }
+        }
+    return events;
+}
+
 static void counts_of_spikes(const Layer *l, const uint64_t *map, int32_t y, uint16_t *row)
 {
     memset(row, 0, (size_t)l->width * (size_t)l->paired * sizeof *row);
     for (int32_t u = 0; u < l->pool_height; ++u)
         for (int32_t x = 0; x < l->width * l->pool_width; ++x) {
-            const uint64_t *const words = map + ((int64_t)(y * l->pool_height + u) * l->raw_width + x) * l->words;
+            const uint64_t *const words = map + ((int64_t)(y * l->pool_height + u) * l->raw_width + x) * l->value.words;
             uint16_t *const out = row + (int64_t)(x / l->pool_width) * l->paired;
-            for (int32_t i = 0; i < l->words; ++i)
+            for (int32_t i = 0; i < l->value.words; ++i)
                 for (uint64_t word = words[i]; word; word &= word - 1)
                     ++out[64 * i + __builtin_ctzll(word)];
         }

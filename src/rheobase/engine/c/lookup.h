@@ -10,7 +10,7 @@
 #if HAS_AVX2
 static int32_t lookup_groups(const Layer *l)
 {
-    return l->kernel_height * l->kernel_width * l->words * 16;
+    return l->kernel_height * l->kernel_width * l->value.words * 16;
 }
 
 /* Rows of 16 bytes to columns. */
@@ -30,9 +30,9 @@ AVX2_INLINE void transpose_bytes(__m128i r[16])
 /* The word of channels that tap (ky, kx) of output (y, x) reads; 0 outside the map. */
 AVX2_INLINE uint64_t word_at(const Layer *l, const uint64_t *map, int32_t y, int32_t x, int32_t ky, int32_t kx, int32_t word)
 {
-    const int32_t iy = y * l->stride - l->padding + ky, ix = x * l->stride - l->padding + kx;
+    const int32_t iy = y * l->stride_height - l->padding + ky, ix = x * l->stride_width - l->padding + kx;
     const int inside = iy >= 0 && iy < l->height && ix >= 0 && ix < l->width;
-    return inside ? map[((int64_t)iy * l->width + ix) * l->words + word] : 0;
+    return inside ? map[((int64_t)iy * l->width + ix) * l->value.words + word] : 0;
 }
 
 /* An output to sum: the map of its step, and its place. */
@@ -48,11 +48,11 @@ AVX2 static void lookup_indices(const Layer *l, const Output *outputs, int32_t c
     memset(events, 0, PLACES * sizeof *events);
     for (int32_t ky = 0; ky < l->kernel_height; ++ky)
         for (int32_t kx = 0; kx < l->kernel_width; ++kx)
-            for (int32_t word = 0; word < l->words; ++word)
+            for (int32_t word = 0; word < l->value.words; ++word)
                 for (int32_t first = 0; first < PLACES; first += 16) {
                     __m128i rows[16];
                     uint8_t *const out =
-                        indices + (int64_t)((ky * l->kernel_width + kx) * l->words + word) * 16 * PLACES + first;
+                        indices + (int64_t)((ky * l->kernel_width + kx) * l->value.words + word) * 16 * PLACES + first;
                     for (int32_t k = 0; k < 16; ++k) {
                         const Output *const o = outputs + first + k;
                         const uint64_t bits =
