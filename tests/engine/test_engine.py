@@ -1,6 +1,8 @@
 """The engine equals the reference, spike for spike, with every kernel, instruction set and number of threads."""
 
 import dataclasses
+import platform
+import subprocess
 
 import numpy as np
 import pytest
@@ -34,7 +36,7 @@ pytestmark = needs_compiler
 
 def able() -> list[str]:
     """Instruction sets of this processor; `scalar` runs everywhere."""
-    return list(ISAS[: library.library().engine_isa() + 1]) if native.compiler() else []
+    return list(ISAS)[: list(ISAS).index(library.best_isa()) + 1] if native.compiler() else []
 
 
 def assert_exact(program: Program, frames: np.ndarray, **options) -> None:
@@ -280,11 +282,32 @@ def test_an_op_without_kernel_is_named():
         plan(dataclasses.replace(program, ops=ops))
 
 
+@pytest.mark.parametrize("best", list(ISAS)[:2])
+def test_the_best_build_is_that_of_the_processor(monkeypatch, best):
+    monkeypatch.setattr("rheobase.engine.engine.best_isa", lambda: best)
+    if best in able():
+        assert Engine(small_program(4)).isa == best
+    with pytest.raises(DataError, match=f"does not have avx512; it runs scalar.*{best}$"):
+        Engine(small_program(4), isa="avx512")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flags are those of x86-64")
+@pytest.mark.parametrize("isa", ISAS)
+def test_every_build_compiles_without_a_warning(isa):
+    command = [native.compiler(), "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *library.FLAGS, *ISAS[isa]]
+    done = subprocess.run(
+        [*command, library.SOURCE, library.CPU], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_a_compiler(monkeypatch):
     monkeypatch.setattr(native, "compiler", lambda: None)
-    library.library.cache_clear()
+    for found in (library.library, library.best_isa):
+        found.cache_clear()
     try:
         with pytest.raises(native.CompilerError, match="no C compiler found"):
             Engine(small_program(4))
     finally:
         library.library.cache_clear()
+        library.best_isa.cache_clear()

@@ -43,7 +43,7 @@ def assert_streams(program: Program, frames: np.ndarray, expected: np.ndarray, *
         assert np.array_equal(stream.step(frame), logits)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graphs(), st.sampled_from([None, *KERNELS]), st.integers(1, 2), st.data())
 def test_random_graphs(program, kernel, threads, data):
     options = {"isa": data.draw(st.sampled_from(able())), "kernel": kernel, "threads": threads}

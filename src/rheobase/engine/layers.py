@@ -7,7 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.engine import library as c
-from rheobase.engine.packing import block_size, code_rows, event_rows, lookup_tables, padded, pair_rows
+from rheobase.engine.packing import (
+    bit_planes,
+    block_size,
+    code_rows,
+    event_rows,
+    lookup_tables,
+    padded,
+    pair_rows,
+)
 from rheobase.engine.plan import WINDOW_ROWS, Stage, View
 from rheobase.program.ops import Neuron, Readout, Rescale, RoundedNeuron
 from rheobase.program.weight import Weight
@@ -15,6 +23,7 @@ from rheobase.program.weight import Weight
 INT16 = (-(1 << 15), (1 << 15) - 1)
 INT32_MAX = (1 << 31) - 1
 CROSSOVER = {1: 0.55, 2: 0.37, 4: 0.33, 8: 0.37}  # rates at which lists and tables take as long, by bits
+COUNTING_CROSSOVER = 0.11  # the same where vectors count ones, 1 bit
 ALWAYS, NEVER = 3e38, 0.0  # bounds on the mean count below which events are listed
 
 
@@ -31,9 +40,10 @@ class Layers:
     `kernel` None lets every layer choose by the events of each sample; a name forces that kernel where it can run.
     """
 
-    def __init__(self, stages: list[Stage], isa: int) -> None:
+    def __init__(self, stages: list[Stage], isa: str) -> None:
         self.stages = stages
         self.isa = isa
+        self.vectors = isa != "scalar"
         self.array = (c.Layer * len(stages))()
         self._kept: dict[tuple[int, str], NDArray[np.generic]] = {}
         self._tails: list[ctypes.Array[c.Tail]] = []
@@ -47,29 +57,35 @@ class Layers:
         if self.stages[index].head != "sums":
             return ()
         lists = ("event",) if self.stages[index].rows <= WINDOW_ROWS else ()
-        tables = ("lookup",) if self.isa and view.source == "spikes" and view.pool == (1, 1) else ()
-        return ("dense", *lists, *tables)
+        spikes = view.source == "spikes" and view.pool == (1, 1)
+        tables = ("lookup",) if self.vectors and spikes else ()
+        strings = ("popcount",) if spikes and self.array[index].bits <= 2 else ()
+        return ("dense", *lists, *tables, *strings)
 
     def choose(self, kernel: str | None, rates: Sequence[float] | None = None) -> None:
         """Force a kernel on the layers that can run it, or let each choose.
 
-        Those that choose list events. Where `rates` (of each layer's input) pass the rate at which tables are
-        faster, they have tables as well, for the samples that pass it.
+        Those that choose list events. Where `rates` (of each layer's input) pass the rate at which a kernel whose work
+        does not depend on events is faster, they have its weights as well, for the samples that pass it.
         """
         for index, layer in enumerate(self.array):
             able = self.kernels(index)
             if not able:
                 continue
-            bound = CROSSOVER[layer.bits]
+            counting = self.isa == "avx512" and layer.bits == 1 and "popcount" in able
+            bound = COUNTING_CROSSOVER if counting else CROSSOVER[layer.bits]
             busy = rates is not None and rates[index] > bound / 2 and "lookup" in able
             if kernel in able:
                 layer.event_below = ALWAYS if kernel == "event" else NEVER
-                layer.dense_kernel = c.KERNELS.index("dense" if kernel == "event" else kernel)
+                steady = "dense" if kernel == "event" else kernel
             else:
                 layer.event_below = (bound if busy else ALWAYS) if "event" in able else NEVER
-                layer.dense_kernel = c.KERNELS.index("lookup" if busy else "dense")
-            if layer.dense_kernel == c.KERNELS.index("lookup"):
+                steady = ("popcount" if counting else "lookup") if busy else "dense"
+            layer.dense_kernel = c.KERNELS.index(steady)
+            if steady == "lookup":
                 self._tables(index)
+            elif steady == "popcount":
+                self._planes(index)
             elif layer.value.source != c.SPIKES or layer.event_below == NEVER:
                 self._pairs(index)
         self.kernel = kernel
@@ -79,7 +95,7 @@ class Layers:
         layer = self.array[index]
         if layer.neuron in (c.READOUT, c.NOTHING):
             return 0
-        return layer.out_height * layer.out_width * layer.out_padded * (2 if layer.narrow else 4)
+        return layer.out_height * layer.out_width * layer.out_padded * (2 if layer.small else 4)
 
     def row_capacity(self) -> int:
         """Events that a row's list has room for: every spike, or a mean count of 1."""
@@ -103,6 +119,7 @@ class Layers:
         layer.kernel_height, layer.kernel_width = stage.window
         (layer.stride_height, layer.stride_width), layer.padding = stage.stride, stage.padding
         layer.out_channels, layer.out_height, layer.out_width = stage.out
+        layer.narrow_events = -1
         layer.scale, layer.rows, layer.groups = 1 << stage.shift, stage.rows, stage.groups
         bits = 8 if stage.weight is None else stage.weight.bits
         layer.block = block_size(stage.out[0], bits)
@@ -138,9 +155,10 @@ class Layers:
             wide[..., : len(codes)] = values
             layer.values = self._keep(index, "values", wide)
             return
+        layer.counts = stage.view.source != "spikes" or stage.view.pool != (1, 1)
         layer.bits, layer.step, layer.offset = weight.bits, weight.step, weight.offset
         rows = code_rows(codes, layer.block)
-        if self.isa and stage.rows <= WINDOW_ROWS:
+        if self.vectors and stage.rows <= WINDOW_ROWS:
             layer.packed = self._keep(index, "packed", event_rows(rows, weight.bits, layer.block))
         else:
             layer.codes = self._keep(index, "codes", rows)
@@ -183,20 +201,28 @@ class Layers:
         if isinstance(op, RoundedNeuron):
             vectors |= {"gain": self._wide(index, op.gain, 0), "levels": op.levels, "edges": op.edges}
             layer.gain_shift, layer.edge_count = op.gain_shift, len(op.edges)
-        elif self._narrow(stage, op):
-            layer.narrow = 1
+        elif self._small(stage, op):
+            layer.small, layer.narrow_events = 1, self._narrow_events(stage, op)
             vectors["threshold16"] = self._wide(index, op.threshold, INT16[1]).astype(np.int16)
             vectors["reset16"] = self._wide(index, reset, 0).astype(np.int16)
             vectors["bias16"] = self._wide(index, op.bias, 0).astype(np.int16)
         for what, vector in vectors.items():
             setattr(layer, what, self._keep(index, what, vector))
 
-    def _narrow(self, stage: Stage, op: Neuron) -> bool:
-        """Whether 16 bits hold the membranes, and each sum with its bias, so that vectors of int16 are exact."""
-        numbers = [stage.low, stage.high, int(op.threshold.max()), int(op.bias.min()), int(op.bias.max())]
-        fit = all(INT16[0] <= number <= INT16[1] for number in (*numbers, op.saturation))
+    def _small(self, stage: Stage, op: Neuron) -> bool:
+        """Whether membranes have 16 bits: for sums of events that go to neurons at once."""
+        numbers = [int(op.threshold.max()), int(op.bias.min()), int(op.bias.max()), op.saturation]
+        fit = all(INT16[0] <= number <= INT16[1] for number in numbers)
         sums = stage.head == "sums" and not stage.tail and not stage.keep
-        return self.isa > 0 and sums and op.leak_multiplier is None and fit
+        return self.vectors and sums and op.leak_multiplier is None and fit
+
+    def _narrow_events(self, stage: Stage, op: Neuron) -> int:
+        """How many events' sum, with its bias, fits 16 bits, so that vectors of int16 are exact."""
+        if INT16[0] <= stage.low and stage.high <= INT16[1]:
+            return INT32_MAX
+        assert stage.weight is not None
+        largest = int(np.abs(stage.weight.values()).max()) << stage.shift
+        return (INT16[1] - int(np.abs(op.bias).max())) // max(1, largest)
 
     def _codes(self, index: int) -> NDArray[np.uint8]:
         codes = self.stages[index].codes
@@ -205,7 +231,7 @@ class Layers:
 
     def _pairs(self, index: int) -> None:
         layer, codes = self.array[index], self._codes(index)
-        if self.isa and self.stages[index].view.most <= INT16[1]:
+        if self.vectors and self.stages[index].view.most <= INT16[1]:
             if not layer.pairs:
                 layer.pairs = self._keep(index, "pairs", pair_rows(codes, layer.block))
         elif not layer.codes:
@@ -216,4 +242,11 @@ class Layers:
         if not layer.tables:
             layer.tables = self._keep(
                 index, "tables", lookup_tables(self._codes(index), layer.bits, layer.block)
+            )
+
+    def _planes(self, index: int) -> None:
+        layer = self.array[index]
+        if not layer.planes:
+            layer.planes = self._keep(
+                index, "planes", bit_planes(self._codes(index), layer.bits, layer.block)
             )

@@ -175,8 +175,8 @@ class _Planner:
         return self.load(index)
 
     def sum(self, first: int, second: int) -> Stage:
-        """A stage that is open goes on with the other value as its tail."""
-        if second in self.open and self.only_reader(second):
+        """A stage that is open goes on with the other value as its tail, rather one that weighs than one that loads."""
+        if self.worth(second) > self.worth(first):
             first, second = second, first
         if first == second:
             self.view(first)
@@ -184,6 +184,12 @@ class _Planner:
         stage = self.extended(first)
         stage.tail.append(other)
         return stage
+
+    def worth(self, index: int) -> int:
+        """How much an open stage would gain from more tail: its row need not be kept."""
+        if index not in self.open or not self.only_reader(index):
+            return 0
+        return 1 if self.open[index].head == "load" else 2
 
     def load(self, index: int) -> Stage:
         view = self.plain(self.view(index))

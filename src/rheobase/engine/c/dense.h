@@ -33,9 +33,9 @@ static uint32_t dense_plain(const Layer *l, const uint16_t *counts, int32_t y, i
     return events;
 }
 
-#if HAS_AVX2
+#ifdef __AVX2__
 /* Two channels at a time: products of 16 bits, added in pairs. Counts are below 2^15. */
-AVX2 static uint32_t dense_avx2(const Layer *l, const uint16_t *counts, int32_t y, int32_t x, int32_t first, int32_t block,
+static uint32_t dense_avx2(const Layer *l, const uint16_t *counts, int32_t y, int32_t x, int32_t first, int32_t block,
                                 uint32_t *sums)
 {
     const int32_t pairs = l->paired / 2;

@@ -10,26 +10,23 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef __AVX2__
 #include <immintrin.h>
-#define HAS_AVX2 1
-#define AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2")))
-#define AVX2_INLINE static inline __attribute__((always_inline, target("avx2,popcnt,bmi,bmi2")))
-#else
-#define HAS_AVX2 0
 #endif
 
 #define ALIGNED __attribute__((aligned(64)))
+#define APART __attribute__((noinline)) /* inner loops that want the registers for themselves */
 #define BLOCK 128 /* largest block of output channels */
-#define UNIT 16   /* lists of events are padded to whole units with the index of a row of zeros */
+#define UNIT 16   /* events that kernels take at a time */
+#define SLACK 64  /* numbers past the end of a list that may be read or written */
+#define STEPS 32  /* most steps held */
 
 enum { FRAME, SPIKES, MAP };                /* what a layer reads */
 enum { SUMS, LOAD, SUM_POOL, MAX_POOL, OR_POOL, FLATTEN, CONV }; /* its head; all but SUMS are in maps.h */
 enum { RESCALE, ADD };                      /* its tail */
-enum { DENSE, EVENT, LOOKUP };              /* how it sums */
+enum { DENSE, EVENT, LOOKUP, POPCOUNT };    /* how it sums */
 enum { READOUT, PLAIN, ROUNDED, NOTHING };  /* what ends it */
 enum { NO_LEAK, SHIFT, MULTIPLY };
-enum { SCALAR_ISA, AVX2_ISA };
 
 /* A value: the frame (planar bytes), or the spikes or the map that layer `reads` gives. */
 typedef struct Value {
@@ -47,6 +44,7 @@ typedef struct Layer {
     const uint8_t *packed;   /* [blocks][rows + 1][block * bits / 8]: rows of the event kernels */
     const int16_t *pairs;    /* [out_padded / 64][row pairs][64][2]: codes of two channels side by side */
     const uint8_t *tables;   /* lookup: see lookup.h */
+    const uint64_t *planes;  /* popcount: see popcount.h */
     const int32_t *threshold, *bias, *reset, *gain, *levels, *edges;      /* [out_padded]; levels and edges as in the op */
     const int16_t *threshold16, *bias16, *reset16;                         /* the same where `narrow` */
     const int32_t *values;   /* CONV: weights [taps][channels / groups][out_padded] */
@@ -58,7 +56,9 @@ typedef struct Layer {
     int32_t kernel_height, kernel_width, stride_height, stride_width, padding, rows; /* rows = kernel_height * kernel_width * channels */
     int32_t out_channels, out_words, out_padded, out_height, out_width, block;
     int32_t bits, step, offset, scale;       /* scale = 2^shift */
-    int32_t narrow;                          /* int16 membranes; sums with their bias fit int16 */
+    int32_t counts;                          /* whether inputs can be above 1 */
+    int32_t small;                           /* int16 membranes */
+    int32_t narrow_events;                   /* so many events' sum fits int16 with its bias, whatever the weights; -1: none */
     int32_t neuron, leak, leak_shift, leak_multiplier, hard, saturation, gain_shift, edge_count;
     int32_t dense_kernel;                    /* what runs at rates of `event_below` and more */
     float event_below;                       /* mean events per input below which the event kernel runs */
@@ -70,8 +70,8 @@ typedef struct Memory {
     uint64_t **spikes;       /* [layers]: [steps_held][places][out_words] */
     int32_t **maps;          /* [layers]: [steps_held][places][pitch], or NULL */
     uint16_t *counts;        /* [steps_held][height][width][paired] of the layer that is running */
-    uint16_t *entries;       /* [steps_held][height][row_capacity]: events of the layer that is running */
-    int32_t *starts;         /* [steps_held][height][width + 1] */
+    uint16_t *entries;       /* [steps_held][height][2][row_capacity]: lists of the layer that is running */
+    int32_t *starts;         /* [steps_held][height][2][width + 1] */
     int64_t *events;         /* [threads][2]: events of a thread's share, and of its busiest row */
     uint8_t **scratch;       /* [threads] of scratch_bytes */
     int64_t scratch_bytes, row_capacity;
@@ -82,7 +82,7 @@ typedef struct Memory {
 typedef struct Job {
     const Layer *l;
     Memory *m;
-    int32_t thread, isa, steps, index;
+    int32_t thread, steps, index;
     const uint8_t *frames;   /* frame_stride apart */
     int64_t frame_stride, logit_stride;
     int32_t *logits;
