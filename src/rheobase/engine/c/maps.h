@@ -93,18 +93,15 @@ static void conv_row(const Job *job, int32_t t, int32_t y, int32_t x, int32_t fi
         row[c] = (int32_t)((uint32_t)row[c] * (uint32_t)l->scale);
 }
 
-static int64_t floor_shift_wide(int64_t v, int32_t k)
+/* floor((x * gain + half) / 2^shift) + bias. Products reach 2^53; 2^62 more makes them positive, and adds a multiple of 2^32 to the
+   quotient, as shift is at most 30. */
+static APART void rescale_row(const Tail *tail, int32_t first, int32_t block, int32_t *row)
 {
-    return v >= 0 ? v >> k : -1 - ((-1 - v) >> k);
-}
-
-/* floor((x * gain + half) / 2^shift) + bias; products reach 2^53. */
-static void rescale_row(const Tail *tail, int32_t first, int32_t block, int32_t *row)
-{
-    const int64_t half = ((int64_t)1 << tail->shift) >> 1;
+    const uint64_t add = ((uint64_t)1 << 62) + (((uint64_t)1 << tail->shift) >> 1);
+    const int32_t *const gain = tail->gain + first, *const bias = tail->bias + first, shift = tail->shift;
     for (int32_t c = 0; c < block; ++c) {
-        const int64_t product = (int64_t)row[c] * tail->gain[first + c] + half;
-        row[c] = (int32_t)((uint32_t)floor_shift_wide(product, tail->shift) + (uint32_t)tail->bias[first + c]);
+        const uint64_t product = (uint64_t)((int64_t)row[c] * gain[c]) + add;
+        row[c] = (int32_t)((uint32_t)(product >> shift) + (uint32_t)bias[c]);
     }
 }
 
