@@ -1,4 +1,4 @@
-"""The engine on graphs: every op on every value, and every registered model, equal to the reference bit for bit."""
+"""The engine on graphs: every op on every value, and every convolutional model, equal to the reference bit for bit."""
 
 import sys
 from pathlib import Path
@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from program_cases import frames_for, graphs, residual_program, weight
 from test_engine import able, assert_exact, needs_compiler
 
+from model_cases import CONVOLUTIONAL
 from rheobase.compression import QuantConfig, ReScaWConfig, harden, quantise_
 from rheobase.engine import Engine
 from rheobase.engine.library import KERNELS
 from rheobase.engine.plan import plan
-from rheobase.models import create_model, list_models
+from rheobase.models import create_model
 from rheobase.program import (
     Add,
     Conv2d,
@@ -54,9 +55,9 @@ def test_random_graphs(program, kernel, threads, data):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 @torch.no_grad()
-def test_every_registered_model(name, threads):
+def test_every_convolutional_model(name, threads):
     torch.manual_seed(0)
     model = create_model(name, num_classes=4, input_size=(32, 32), width=1 / 16)
     quantise_(model, QuantConfig(weights=ReScaWConfig(bits=4), edge_bits=8))
