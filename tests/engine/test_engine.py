@@ -1,6 +1,8 @@
 """The engine equals the reference, spike for spike, with every kernel, instruction set and number of threads."""
 
 import dataclasses
+import platform
+import subprocess
 
 import numpy as np
 import pytest
@@ -15,7 +17,6 @@ from rheobase.engine.library import ISAS, KERNELS
 from rheobase.engine.plan import plan
 from rheobase.errors import DataError, ProgramError
 from rheobase.program import (
-    Add,
     CompiledProgram,
     Conv2d,
     Flatten,
@@ -35,7 +36,7 @@ pytestmark = needs_compiler
 
 def able() -> list[str]:
     """Instruction sets of this processor; `scalar` runs everywhere."""
-    return list(ISAS[: library.library().engine_isa() + 1]) if native.compiler() else []
+    return list(ISAS)[: list(ISAS).index(library.best_isa()) + 1] if native.compiler() else []
 
 
 def assert_exact(program: Program, frames: np.ndarray, **options) -> None:
@@ -275,33 +276,38 @@ def test_an_op_without_kernel_is_named():
 
     program = small_program(4)
     ops = [Odd(2, name="strange") if isinstance(op, SumPool) else op for op in program.ops]
-    with pytest.raises(ProgramError, match=r"op 2 Odd 'strange'.*no Odd like this.*CompiledProgram"):
+    with pytest.raises(
+        ProgramError, match=r"op 2 Odd 'strange': the engine has no Odd; run .* CompiledProgram"
+    ):
         plan(dataclasses.replace(program, ops=ops))
 
 
-def test_groups_and_branches_are_refused():
-    rng = np.random.default_rng(0)
-    program = small_program(4)
-    ops = list(program.ops)
-    ops[0] = Conv2d(weight(rng, (6, 1, 3, 3), 4), padding=1, groups=2)
-    ops[1] = neuron(rng, 6, "soft", 64)
-    ops[3] = Conv2d(weight(rng, (9, 6, 3, 3), 4), stride=2, padding=1)
-    ops[4:] = [neuron(rng, 9, "hard", 64), *ops[5:]]
-    grouped = Program("grouped", (2, 8, 8), 3, [dataclasses.replace(op, inputs=()) for op in ops])
-    with pytest.raises(ProgramError, match="op 0 Conv2d: the engine runs chains of layers without groups"):
-        plan(grouped)
-    branched = list(program.ops)
-    branched.insert(2, Add(inputs=(1, 1)))
-    chain = [branched[i] if i == 2 else dataclasses.replace(op, inputs=()) for i, op in enumerate(branched)]
-    with pytest.raises(ProgramError, match="op 2 Add"):
-        plan(Program("branched", (2, 8, 8), 3, chain))
+@pytest.mark.parametrize("best", list(ISAS)[:2])
+def test_the_best_build_is_that_of_the_processor(monkeypatch, best):
+    monkeypatch.setattr("rheobase.engine.engine.best_isa", lambda: best)
+    if best in able():
+        assert Engine(small_program(4)).isa == best
+    with pytest.raises(DataError, match=f"does not have avx512; it runs (scalar, )?{best}$"):
+        Engine(small_program(4), isa="avx512")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flags are those of x86-64")
+@pytest.mark.parametrize("isa", ISAS)
+def test_every_build_compiles_without_a_warning(isa):
+    command = [native.compiler(), "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *library.FLAGS, *ISAS[isa]]
+    done = subprocess.run(
+        [*command, library.SOURCE, library.CPU], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_a_compiler(monkeypatch):
     monkeypatch.setattr(native, "compiler", lambda: None)
-    library.library.cache_clear()
+    for found in (library.library, library.best_isa):
+        found.cache_clear()
     try:
         with pytest.raises(native.CompilerError, match="no C compiler found"):
             Engine(small_program(4))
     finally:
         library.library.cache_clear()
+        library.best_isa.cache_clear()

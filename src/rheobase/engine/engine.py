@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.engine.layers import Layers
-from rheobase.engine.library import ISAS, KERNELS, library
+from rheobase.engine.library import ISAS, KERNELS, best_isa, library
 from rheobase.engine.memory import RunMemory, steps_held
 from rheobase.engine.plan import plan
 from rheobase.errors import DataError, unknown
 from rheobase.program.ir import Program
+from rheobase.program.ops import Neuron
 from rheobase.program.ops.base import whole
 from rheobase.program.reference import Trace, check_frames
 
@@ -38,13 +39,14 @@ class Engine:
 
     * `event`: one packed weight row for each input event (lists of events);
     * `lookup`: four inputs at a time index a table of their sums (AVX2; spikes that are not pooled);
+    * `popcount`: ANDs of spikes and weights, their ones counted (1 and 2 bits; spikes that are not pooled);
     * `dense`: multiply-add over all inputs, for counts too many to list and windows of 65535 weights and more.
 
-    `kernel` forces one on the layers that can run it. `isa` is `scalar` or `avx2`; None takes the best that this
-    processor has. With at least `threads` samples, threads share the samples, else each layer's output.
+    `kernel` forces one on the layers that can run it. `isa` is `scalar`, `avx2` or `avx512`; None takes the best
+    that this processor has. With at least `threads` samples, threads share the samples, else each layer's output.
 
-    It runs chains of Conv2d (one group), Linear, SumPool, Flatten, Neuron, RoundedNeuron and Readout, and refuses any
-    other op, grouped convolutions and graphs that are no chain, by name.
+    Weighted sums of events are what it is fast at. Convolutions of currents and in groups, rescalings, additions and
+    poolings of counts are plain loops over maps of int32. An op that it does not know is refused by name.
 
     Raises:
         ProgramError: the program is not valid or has an op that the engine does not run.
@@ -58,9 +60,10 @@ class Engine:
         self.program = program
         self.threads = whole(threads, "threads", 1, 256)
         stages = plan(program)
-        self._library = library()
-        self.isa = ISAS[self._isa(isa)]
-        self._layers = Layers(stages, ISAS.index(self.isa))
+        self._fires = [index for index, stage in enumerate(stages) if isinstance(stage.ends, Neuron)]
+        self.isa = _able(isa)
+        self._library = library(self.isa)
+        self._layers = Layers(stages, self.isa)
         self._lock = threading.Lock()
         self._memories: dict[tuple[int, int], list[RunMemory]] = {}
         self.kernel = kernel
@@ -154,22 +157,12 @@ class Engine:
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self.threads - 1)
 
-    def _isa(self, wanted: str | None) -> int:
-        best = int(self._library.engine_isa())
-        if wanted is None:
-            return best
-        if wanted not in ISAS:
-            raise DataError(unknown("isa", wanted, ISAS))
-        if ISAS.index(wanted) > best:
-            raise DataError(f"this processor does not have {wanted}; it runs {', '.join(ISAS[: best + 1])}")
-        return ISAS.index(wanted)
-
     def _memory(self, team: int, steps: int) -> list[RunMemory]:
         """One memory for each team of `team` threads."""
         held = steps_held(self._layers, steps)
         key = (team, held)
         if key not in self._memories:
-            made = [RunMemory(self._layers, held, team) for _ in range(self.threads // team)]
+            made = [RunMemory(self._library, self._layers, held, team) for _ in range(self.threads // team)]
             self._memories = {key: made}  # one shape at a time
         return self._memories[key]
 
@@ -199,7 +192,7 @@ class Engine:
         for first in range(0, len(frames), memory.steps):
             last = min(first + memory.steps, len(frames))
             self.together(memory, frames[first:last, n], logits[first:last, n], times)
-            for index, layer in enumerate(spikes or ()):
+            for index, layer in zip(self._fires if spikes else (), spikes or (), strict=True):
                 layer[first:last, n] = memory.spikes(index, last - first).reshape(
                     last - first, *layer.shape[2:]
                 )
@@ -258,11 +251,21 @@ class Engine:
     ) -> None:
         array = self._layers.array
         self._library.engine_run(
-            *(array, len(array), ctypes.byref(memory.struct), thread, ISAS.index(self.isa)),
+            *(array, len(array), ctypes.byref(memory.struct), thread),
             *(frames.ctypes.data, frames.strides[0], len(frames)),
             *(logits.ctypes.data, logits.strides[0] // 4),
             *((None, None) if times is None else (array_.ctypes.data for array_ in times)),
         )
+
+
+def _able(wanted: str | None) -> str:
+    """The wanted instruction set, or the best, if this processor has it."""
+    if wanted is not None and wanted not in ISAS:
+        raise DataError(unknown("isa", wanted, list(ISAS)))
+    able = list(ISAS)[: list(ISAS).index(best_isa()) + 1]
+    if wanted is not None and wanted not in able:
+        raise DataError(f"this processor does not have {wanted}; it runs {', '.join(able)}")
+    return wanted or able[-1]
 
 
 class Stream:
@@ -273,7 +276,9 @@ class Stream:
 
     def __init__(self, engine: Engine, samples: int) -> None:
         self._engine = engine
-        self._memories = [RunMemory(engine._layers, 1, engine.threads) for _ in range(samples)]
+        self._memories = [
+            RunMemory(engine._library, engine._layers, 1, engine.threads) for _ in range(samples)
+        ]
         self.logits = np.zeros((samples, engine.program.classes), np.int32)
 
     def step(self, frames: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -6,17 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.engine.layers import Layers, aligned
-from rheobase.engine.library import Memory, library
+from rheobase.engine.library import Memory
 
 HELD_BYTES = 1 << 25  # maps over time of all layers; more steps run in parts
-MOST_HELD = 32
+MOST_HELD = 32  # STEPS of engine.h
 
 
 def steps_held(layers: Layers, steps: int) -> int:
     """Steps that a run keeps in memory: all of them where they fit."""
-    spikes = sum(8 * layer.out_height * layer.out_width * layer.out_words for layer in layers.array)
-    lists = max(layer.height for layer in layers.array) * 4 * layers.row_capacity()
-    each = spikes + lists
+    maps = sum(
+        layer.out_height * layer.out_width * (8 * layer.out_words + 4 * layer.pitch * layer.keep)
+        for layer in layers.array
+    )
+    lists = max(layer.height for layer in layers.array) * 8 * layers.row_capacity()
+    each = maps + lists
     return max(1, min(steps, MOST_HELD, HELD_BYTES // each))
 
 
@@ -26,7 +29,7 @@ class RunMemory:
     Membranes keep their values from call to call; `reset` sets them to 0.
     """
 
-    def __init__(self, layers: Layers, steps: int, threads: int) -> None:
+    def __init__(self, library: ctypes.CDLL, layers: Layers, steps: int, threads: int) -> None:
         self._layers = layers
         self.steps = steps
         count = len(layers.array)
@@ -38,15 +41,19 @@ class RunMemory:
             np.zeros((steps, layer.out_height, layer.out_width, layer.out_words), np.uint64)
             for layer in layers.array
         ]
+        self._maps = [
+            aligned(4 * steps * layer.out_height * layer.out_width * layer.pitch) if layer.keep else None
+            for layer in layers.array
+        ]
         capacity = layers.row_capacity()
-        scratch = library().engine_scratch_bytes(layers.array, count, steps, capacity)
+        scratch = library.engine_scratch_bytes(layers.array, count, steps, capacity)
         height = max(layer.height for layer in layers.array)
         widest = max(layer.height * layer.width * layer.paired for layer in layers.array)
         starts = max(layer.height * (layer.width + 1) for layer in layers.array)
         self._kept = {
             "counts": aligned(2 * steps * widest),
-            "entries": aligned(2 * steps * height * capacity + 64),
-            "starts": aligned(4 * steps * starts),
+            "entries": aligned(4 * steps * height * capacity + 128),
+            "starts": aligned(8 * steps * starts),
             "events": aligned(16 * threads),
         }
         self._scratch = [aligned(scratch) for _ in range(threads)]
@@ -54,13 +61,15 @@ class RunMemory:
         self._pointers = [
             pointers(*places),
             pointers(*(spikes.ctypes.data for spikes in self._spikes)),
+            pointers(*(None if kept is None else kept.ctypes.data for kept in self._maps)),
             (ctypes.c_void_p * threads)(*(memory.ctypes.data for memory in self._scratch)),
         ]
         addresses = [ctypes.addressof(pointer) for pointer in self._pointers]
         self.struct = Memory(
             membranes=addresses[0],
             spikes=addresses[1],
-            scratch=addresses[2],
+            maps=addresses[2],
+            scratch=addresses[3],
             scratch_bytes=scratch,
             row_capacity=capacity,
             steps_held=steps,

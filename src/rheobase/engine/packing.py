@@ -74,3 +74,17 @@ def lookup_tables(codes: NDArray[np.uint8], bits: int, block: int) -> NDArray[np
     tables = np.stack([part @ chosen for part in nibbles])  # [passes, Cout, groups, 16]
     by_four = tables.reshape(len(nibbles), -1, 4, *tables.shape[2:])
     return np.ascontiguousarray(by_four.transpose(0, 1, 3, 2, 4))
+
+
+def bit_planes(codes: NDArray[np.uint8], bits: int, block: int) -> NDArray[np.uint64]:
+    """Bit p of the codes of 64 channels as a word, for 64 outputs side by side.
+
+    Shape: `[Cout, Cin, kh, kw]` to uint64 `[padded Cout / 64, kh * kw * words, bits, 64]`.
+    """
+    out, channels, kh, kw = codes.shape
+    wide = np.zeros((padded(out, block), kh, kw, padded(channels, 64)), np.uint8)
+    wide[:out, :, :, :channels] = codes.transpose(0, 2, 3, 1)
+    planes = np.stack([wide >> p & 1 for p in range(bits)])
+    words = np.packbits(planes, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
+    by_output = words.reshape(bits, -1, 64, kh * kw * words.shape[-1])
+    return np.ascontiguousarray(by_output.transpose(1, 3, 0, 2))

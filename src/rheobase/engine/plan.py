@@ -1,30 +1,51 @@
-"""A program as the engine's layers: each convolution or linear layer with the poolings before it and the neurons behind it."""
+"""A program as the engine's layers: each a head, a tail of rescalings and additions, and neurons or the readout at its end."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
 from rheobase.program import ranges
-from rheobase.program.ir import Program
-from rheobase.program.ops import Conv2d, Flatten, Linear, Neuron, Readout, SumPool
-from rheobase.program.ops.base import Op
+from rheobase.program.ir import FRAME, Program
+from rheobase.program.ops import (
+    Add,
+    Conv2d,
+    Flatten,
+    Linear,
+    Neuron,
+    OrPool,
+    Readout,
+    Rescale,
+    RoundedNeuron,
+    SumPool,
+)
+from rheobase.program.ops.base import Shape
 from rheobase.program.weight import Weight
 
 WINDOW_ROWS = (1 << 16) - 1  # lists hold indices of weight rows in 16 bits, and one more for a row of zeros
+KNOWN = (Add, Conv2d, Flatten, Linear, Neuron, OrPool, Readout, Rescale, RoundedNeuron, SumPool)
+Head = Literal["sums", "load", "sum_pool", "max_pool", "or_pool", "flatten", "conv"]
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What a layer reads: a map of spikes or of frames' counts, summed over windows of `pool`."""
+    """What a layer reads: the frame, or the spikes or the map of another layer, summed over windows of `pool`.
 
-    counts: bool
+    `flat`: read as a vector (C, H, W), as after Flatten.
+    """
+
+    source: Literal["frame", "spikes", "map"]
+    stage: int  # whose spikes or map
     channels: int
     raw: tuple[int, int]  # height and width before pooling
-    pool: tuple[int, int]
     most: int  # largest count after pooling
+    events: bool  # and not a current
+    pool: tuple[int, int] = (1, 1)
+    flat: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -38,88 +59,222 @@ class View:
         return replace(self, pool=pool, most=self.most * high * wide)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Stage:
     """One layer of the engine. A linear layer is a convolution whose kernel is its whole map.
 
-    Shape: `codes` uint8 `[Cout, Cin, kh, kw]`; `out` is `(Cout, H, W)`.
+    Heads: `sums` of weighted events; `conv`, sums of anything else or in groups; `load`, what is read as it is;
+    `flatten`; and the poolings. `tail` has rescalings and values to add. With `keep` what the tail gives is kept as a
+    map; then `ends`.
+
+    Shape: `codes` uint8 `[Cout, Cin / groups, kh, kw]`; `out` is `(Cout, H, W)`.
     """
 
     name: str
+    head: Head
     view: View
-    weight: Weight
-    codes: NDArray[np.uint8]
-    stride: int
-    padding: int
-    shift: int
     out: tuple[int, int, int]
-    low: int  # smallest and largest sum, bias included
-    high: int
-    ends: Neuron | Readout
+    weight: Weight | None = None
+    codes: NDArray[np.uint8] | None = None
+    window: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: int = 0
+    shift: int = 0
+    groups: int = 1
+    tail: list[Rescale | View] = field(default_factory=list)
+    keep: bool = False
+    ends: Neuron | Readout | None = None
+    low: int = 0  # smallest and largest sum, the bias of what ends the layer included
+    high: int = 0
 
     @property
     def rows(self) -> int:
         """Weights of one output: rows of the event-driven kernels."""
-        return prod(self.codes.shape[1:])
+        return 0 if self.codes is None else prod(self.codes.shape[1:])
 
 
 def plan(program: Program) -> list[Stage]:
-    """Layers of a validated program.
+    """Layers of a validated program, each behind those that it reads.
 
     Raises:
         ProgramError: the program is not valid, or has an op that the engine does not run; names it.
     """
     program.validate()
-    bounds, shapes = ranges.analyse(program), program.shapes()
-    channels, *size = program.input_shape
-    view = View(True, channels, (size[0], size[1]), (1, 1), 255)
-    stages: list[Stage] = []
-    sums: tuple[int, Conv2d | Linear] | None = None
-    for index, (op, shape) in enumerate(zip(program.ops, shapes, strict=True)):
-        chained = op.inputs == (index - 1,) and (isinstance(op, (Neuron, Readout)) == (sums is not None))
-        if not chained or getattr(op, "groups", 1) != 1:
-            raise refusal(program.label(index), op)
-        if type(op) is SumPool:
-            view = view.pooled(op)
+    for index, op in enumerate(program.ops):
+        if type(op) not in KNOWN:
+            raise ProgramError(
+                f"{program.label(index)}: the engine has no {type(op).__name__}; "
+                "run this program with CompiledProgram or reference.run"
+            )
+    planner = _Planner(program)
+    for index in range(len(program.ops)):
+        planner.read(index)
+    return planner.stages
+
+
+class _Planner:
+    """Reads ops in turn. A stage is open while only the next op reads its row, and is closed when anything else does."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.shapes = program.shapes()
+        self.kinds = program.kinds()
+        self.bounds = ranges.analyse(program)
+        self.readers = program.readers()
+        self.stages: list[Stage] = []
+        channels, *size = program.input_shape
+        self.views = {FRAME: View("frame", -1, channels, (size[0], size[1]), 255, True)}
+        self.open: dict[int, Stage] = {}
+
+    def read(self, index: int) -> None:
+        op = self.program.ops[index]
+        if isinstance(op, SumPool):
+            view = self.view(op.inputs[0])
+            self.views[index] = view.pooled(op)
+        elif isinstance(op, Flatten):
+            self.views[index] = replace(self.view(op.inputs[0]), flat=True)
+        elif isinstance(op, OrPool):
+            self.or_pool(index, op)
         elif isinstance(op, (Conv2d, Linear)):
-            sums = (index, op)
-        elif isinstance(op, (Neuron, Readout)) and sums is not None:
-            at, weighted = sums
-            sums = None
-            out = shapes[at]
-            low, high = bounds[at].low + int(op.bias.min()), bounds[at].high + int(op.bias.max())
-            stages.append(_stage(program.label(at), view, weighted, out, (low, high), op))
-            if isinstance(op, Neuron):
-                view = View(False, shape[0], _map(shape), (1, 1), 1)
-        elif type(op) is not Flatten:
-            raise refusal(program.label(index), op)
-    return stages
+            self.open[index] = self.weighted(index, op)
+        elif isinstance(op, Rescale):
+            stage = self.extended(op.inputs[0])
+            stage.tail.append(op)
+            self.open[index] = stage
+        elif isinstance(op, Add):
+            self.open[index] = self.sum(*op.inputs)
+        elif isinstance(op, (Neuron, Readout)):
+            self.end(index, op)
+
+    def only_reader(self, index: int) -> bool:
+        return len(self.readers[index]) == 1
+
+    def close(self, stage: Stage, index: int) -> None:
+        """Append a stage whose row is op `index`, and keep the row as a map."""
+        self.stages.append(stage)
+        stage.keep = True
+        self.views[index] = View(
+            "map",
+            len(self.stages) - 1,
+            stage.out[0],
+            stage.out[1:],
+            self.bounds[index].high,
+            events=self.kinds[index] == "events",
+        )
+
+    def view(self, index: int) -> View:
+        """What op `index` gives, as data that is there when the next stage runs."""
+        if index in self.open:
+            self.close(self.open.pop(index), index)
+        return self.views[index]
+
+    def extended(self, index: int) -> Stage:
+        """A stage whose row is what op `index` gives, for more tail."""
+        if index in self.open and self.only_reader(index):
+            return self.open.pop(index)
+        return self.load(index)
+
+    def sum(self, first: int, second: int) -> Stage:
+        """A stage that is open goes on with the other value as its tail, rather one that weighs than one that loads."""
+        if self.worth(second) > self.worth(first):
+            first, second = second, first
+        if first == second:
+            self.view(first)
+        other = self.plain(self.view(second))
+        stage = self.extended(first)
+        stage.tail.append(other)
+        return stage
+
+    def worth(self, index: int) -> int:
+        """How much an open stage would gain from more tail: its row need not be kept."""
+        if index not in self.open or not self.only_reader(index):
+            return 0
+        return 1 if self.open[index].head == "load" else 2
+
+    def load(self, index: int) -> Stage:
+        view = self.plain(self.view(index))
+        return Stage(
+            self.program.label(index) if index >= 0 else "frame", "load", view, _map(self.shape(index))
+        )
+
+    def shape(self, index: int) -> Shape:
+        return self.shapes[index] if index >= 0 else self.program.input_shape
+
+    def end(self, index: int, op: Neuron | Readout) -> None:
+        source = op.inputs[0]
+        if source in self.open:
+            stage = self.open.pop(source)
+            if self.only_reader(source):
+                self.stages.append(stage)
+            else:
+                self.close(stage, source)
+        else:
+            stage = self.load(source)
+            self.stages.append(stage)
+        stage.ends = op
+        reach = self.bounds[source]
+        stage.low, stage.high = reach.low + int(op.bias.min()), reach.high + int(op.bias.max())
+        if isinstance(op, Neuron):
+            self.views[index] = View("spikes", len(self.stages) - 1, stage.out[0], stage.out[1:], 1, True)
+
+    def or_pool(self, index: int, op: OrPool) -> None:
+        view = self.plain(self.view(op.inputs[0]))
+        head: Head = "or_pool" if view.source == "spikes" else "max_pool"
+        view = view if head == "or_pool" else self.as_map(view)
+        stage = Stage(self.program.label(index), head, view, _map(self.shapes[index]))
+        stage.window, stage.stride, stage.padding = (op.kernel,) * 2, (op.stride,) * 2, op.padding
+        if head == "max_pool":
+            self.open[index] = stage
+        else:
+            self.stages.append(stage)
+            self.views[index] = replace(view, stage=len(self.stages) - 1, raw=stage.out[1:])
+
+    def weighted(self, index: int, op: Conv2d | Linear) -> Stage:
+        view = self.view(op.inputs[0])
+        groups = getattr(op, "groups", 1)
+        fast = view.events and groups == 1
+        if not fast:
+            view = self.as_map(self.unpooled(view))
+        stage = Stage(self.program.label(index), "sums" if fast else "conv", view, _map(self.shapes[index]))
+        stage.weight, stage.shift, stage.groups = op.weight, op.shift, groups
+        if isinstance(op, Conv2d):
+            stage.codes, stage.stride, stage.padding = op.weight.codes, (op.stride,) * 2, op.padding
+        else:
+            stage.codes = op.weight.codes.reshape(-1, view.channels, *view.size)  # features are (C, H, W)
+        stage.window = (stage.codes.shape[2], stage.codes.shape[3])
+        return stage
+
+    def add(
+        self, head: Head, name: str, view: View, out: tuple[int, int, int], pool: tuple[int, int]
+    ) -> View:
+        """A stage that only brings a view to another form."""
+        self.stages.append(Stage(name, head, view, out, window=pool, stride=pool, keep=True))
+        return View("map", len(self.stages) - 1, out[0], out[1:], view.most, view.events)
+
+    def unpooled(self, view: View) -> View:
+        """The same values without a pooling to be done."""
+        if view.pool == (1, 1):
+            return view
+        raw = self.as_map(replace(view, pool=(1, 1), flat=False))
+        made = self.add("sum_pool", "sums of windows", raw, (view.channels, *view.size), view.pool)
+        return replace(made, most=view.most, flat=view.flat)
+
+    def plain(self, view: View) -> View:
+        """The same values, place by place and channel by channel as their op's shape has them."""
+        view = self.unpooled(view)
+        if not view.flat or view.raw == (1, 1):
+            return replace(view, flat=False)
+        raw = self.as_map(replace(view, flat=False))
+        return self.add("flatten", "flattened", raw, (prod((raw.channels, *raw.raw)), 1, 1), (1, 1))
+
+    def as_map(self, view: View) -> View:
+        """The same values as a map, flat or not."""
+        if view.source == "map":
+            return view
+        made = self.add("load", "as a map", replace(view, flat=False), (view.channels, *view.raw), (1, 1))
+        return replace(made, flat=view.flat)
 
 
-def refusal(label: str, op: Op) -> ProgramError:
-    """The error for an op that the engine does not run."""
-    return ProgramError(
-        f"{label}: the engine runs chains of layers without groups, it has no {type(op).__name__} like this; "
-        "run this program with CompiledProgram or reference.run"
-    )
-
-
-def _map(shape: tuple[int, ...]) -> tuple[int, int]:
-    return (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
-
-
-def _stage(
-    name: str,
-    view: View,
-    op: Conv2d | Linear,
-    out: tuple[int, ...],
-    reach: tuple[int, int],
-    ends: Neuron | Readout,
-) -> Stage:
-    if isinstance(op, Conv2d):
-        stride, padding, codes = op.stride, op.padding, op.weight.codes
-    else:
-        stride, padding = 1, 0
-        codes = op.weight.codes.reshape(-1, view.channels, *view.size)  # features are (C, H, W)
-    full = (out[0], *_map(out))
-    return Stage(name, view, op.weight, codes, stride, padding, op.shift, full, *reach, ends)
+def _map(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Shape as channels, height and width; a vector has one place."""
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)

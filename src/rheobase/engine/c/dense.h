@@ -3,11 +3,11 @@
  */
 #define EACH_PLACE(L, COUNTS, Y, X, BODY)                                                                                \
     for (int32_t ky = 0; ky < (L)->kernel_height; ++ky) {                                                                \
-        const int32_t iy = (Y) * (L)->stride - (L)->padding + ky;                                                        \
+        const int32_t iy = (Y) * (L)->stride_height - (L)->padding + ky;                                                        \
         if (iy < 0 || iy >= (L)->height)                                                                                 \
             continue;                                                                                                    \
         for (int32_t kx = 0; kx < (L)->kernel_width; ++kx) {                                                             \
-            const int32_t ix = (X) * (L)->stride - (L)->padding + kx, tap = ky * (L)->kernel_width + kx;                 \
+            const int32_t ix = (X) * (L)->stride_width - (L)->padding + kx, tap = ky * (L)->kernel_width + kx;                 \
             if (ix < 0 || ix >= (L)->width)                                                                              \
                 continue;                                                                                                \
             const uint16_t *const place = (COUNTS) + ((int64_t)iy * (L)->width + ix) * (L)->paired;                      \
@@ -33,9 +33,9 @@ static uint32_t dense_plain(const Layer *l, const uint16_t *counts, int32_t y, i
     return events;
 }
 
-#if HAS_AVX2
+#ifdef __AVX2__
 /* Two channels at a time: products of 16 bits, added in pairs. Counts are below 2^15. */
-AVX2 static uint32_t dense_avx2(const Layer *l, const uint16_t *counts, int32_t y, int32_t x, int32_t first, int32_t block,
+static uint32_t dense_avx2(const Layer *l, const uint16_t *counts, int32_t y, int32_t x, int32_t first, int32_t block,
                                 uint32_t *sums)
 {
     const int32_t pairs = l->paired / 2;

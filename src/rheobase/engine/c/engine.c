@@ -8,28 +8,19 @@
 #include "event.h"
 #include "dense.h"
 #include "lookup.h"
+#include "popcount.h"
 #include "neuron.h"
+#include "maps.h"
 
 #include <sched.h>
 #include <time.h>
 
-int32_t engine_isa(void);
 int64_t engine_layer_bytes(void);
 int64_t engine_memory_bytes(void);
 int64_t engine_scratch_bytes(const Layer *layers, int32_t count, int32_t steps, int64_t row_capacity);
 void engine_prepare(void);
-void engine_run(const Layer *layers, int32_t count, Memory *m, int32_t thread, int32_t isa, const uint8_t *frames,
-                int64_t frame_stride, int32_t steps, int32_t *logits, int64_t logit_stride, double *seconds, double *rates);
-
-int32_t engine_isa(void)
-{
-#if HAS_AVX2
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt"))
-        return AVX2_ISA;
-#endif
-    return SCALAR_ISA;
-}
+void engine_run(const Layer *layers, int32_t count, Memory *m, int32_t thread, const uint8_t *frames, int64_t frame_stride,
+                int32_t steps, int32_t *logits, int64_t logit_stride, double *seconds, double *rates);
 
 int64_t engine_layer_bytes(void)
 {
@@ -44,7 +35,7 @@ int64_t engine_memory_bytes(void)
 /* Fills the tables that all engines share; call it once, before any thread runs. */
 void engine_prepare(void)
 {
-#if HAS_AVX2
+#ifdef __AVX2__
     fill_bits_of();
 #endif
 }
@@ -52,7 +43,7 @@ void engine_prepare(void)
 static int64_t longest_window(const Layer *l, int64_t row_capacity)
 {
     const int64_t spikes = (int64_t)l->rows * l->pool_height * l->pool_width;
-    return (l->source == COUNTS ? l->kernel_height * row_capacity : spikes) + 2 * UNIT;
+    return (l->value.source != SPIKES ? l->kernel_height * row_capacity : spikes) + 4 * UNIT + SLACK;
 }
 
 /* What a thread needs: for lists as many windows as the second-level cache holds, and at least one of each step. */
@@ -60,9 +51,11 @@ int64_t engine_scratch_bytes(const Layer *layers, int32_t count, int32_t steps, 
 {
     int64_t most = 1 << 18;
     for (int32_t i = 0; i < count; ++i) {
+        if (layers[i].head != SUMS)
+            continue;
         const int64_t lists = 2 * steps * longest_window(layers + i, row_capacity) + 4096;
         most = lists > most ? lists : most;
-#if HAS_AVX2
+#ifdef __AVX2__
         const int64_t lookup = (int64_t)lookup_groups(layers + i) * PLACES + BLOCK * PLACES * 6;
         most = layers[i].tables && lookup > most ? lookup : most;
 #endif
@@ -93,47 +86,95 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-typedef struct Job {
-    const Layer *l;
-    Memory *m;
-    int32_t thread, isa, steps, index;
-    const uint64_t *spikes;  /* the map that is read, or NULL */
-    const uint8_t *frames;   /* or frames, frame_stride apart */
-    int64_t frame_stride, logit_stride;
-    int32_t *logits;
-} Job;
-
-/* The step's neurons (or logits) of one place and block, from its sums (uint16 where the layer is narrow). */
-static void finish(const Job *job, int32_t t, int32_t place, int32_t first, const void *sums, uint32_t events)
+static void store_spikes(const Job *job, int32_t t, int32_t place, int32_t first, const uint64_t *bits)
 {
     const Layer *const l = job->l;
-    const uint32_t by_code = (uint32_t)l->step * (uint32_t)l->scale;
-    const uint32_t base = (uint32_t)l->offset * (uint32_t)l->scale * events;
-    const int64_t places = (int64_t)l->out_height * l->out_width;
-    if (l->neuron == READOUT) {
-        int32_t *const out = job->logits + t * job->logit_stride;
-        const uint32_t *const wide = (const uint32_t *)sums;
-        for (int32_t c = 0; c < l->block && first + c < l->out_channels; ++c)
-            out[first + c] = (int32_t)(wide[c] * by_code + base + (uint32_t)l->bias[first + c]);
-        return;
-    }
-    uint64_t bits[BLOCK / 64] = {0, 0};
-    const int64_t at = (int64_t)place * l->out_padded + first;
-    int32_t *const membranes = (int32_t *)job->m->membranes[job->index] + at;
-#if HAS_AVX2
-    if (l->narrow)
-        neuron_narrow(l, first, l->block, (const uint16_t *)sums, by_code, base,
-                      (int16_t *)job->m->membranes[job->index] + at, bits);
-    else if (job->isa >= AVX2_ISA && l->neuron == PLAIN)
-        neuron_wide(l, first, l->block, (const uint32_t *)sums, by_code, base, membranes, bits);
-    else
-#endif
-        neuron_plain(l, first, l->block, (const uint32_t *)sums, by_code, base, membranes, bits);
-    uint64_t *const out = job->m->spikes[job->index] + (t * places + place) * l->out_words + first / 64;
+    const int64_t at = (int64_t)t * l->out_height * l->out_width + place;
+    uint64_t *const out = job->m->spikes[job->index] + at * l->out_words + first / 64;
     for (int32_t w = 0; w < l->block / 64 && first / 64 + w < l->out_words; ++w) {
         const int32_t left = l->out_channels - first - 64 * w;
         out[w] = left >= 64 ? bits[w] : bits[w] & (((uint64_t)1 << left) - 1);
     }
+}
+
+/* What ends a layer at one place and block, for `steps` steps from `t` on. Sums are [steps][BLOCK] uint32, or uint16 if `narrow`, and
+   stand for by_code * sum + bases[step]. */
+static void end_rows(const Job *job, int32_t t, int32_t steps, int32_t place, int32_t first, const void *sums, int narrow,
+                     uint32_t by_code, const uint32_t *bases)
+{
+    const Layer *const l = job->l;
+    const uint32_t *const wide = (const uint32_t *)sums;
+    if (l->neuron == READOUT) {
+        for (int32_t s = 0; s < steps; ++s)
+            for (int32_t c = 0; c < l->block && first + c < l->out_channels; ++c)
+                job->logits[(t + s) * job->logit_stride + first + c] =
+                    (int32_t)(wide[s * BLOCK + c] * by_code + bases[s] + (uint32_t)l->bias[first + c]);
+        return;
+    }
+    const int64_t at = (int64_t)place * l->out_padded + first;
+    uint64_t bits[STEPS][BLOCK / 64];
+    int32_t copies[BLOCK] ALIGNED;
+    int16_t *const small = (int16_t *)job->m->membranes[job->index] + at;
+    int32_t *const membranes = l->small ? copies : (int32_t *)job->m->membranes[job->index] + at;
+    memset(bits, 0, (size_t)steps * sizeof *bits);
+#ifdef __AVX2__
+    if (narrow)
+        neuron_narrow(l, first, steps, (const uint16_t *)sums, by_code, bases, small, bits);
+#endif
+    if (!narrow) {
+        for (int32_t c = 0; l->small && c < l->block; ++c)
+            copies[c] = small[c];
+        for (int32_t s = 0; s < steps; ++s)
+#ifdef __AVX2__
+            if (l->neuron == PLAIN)
+                neuron_wide(l, first, l->block, wide + s * BLOCK, by_code, bases[s], membranes, bits[s]);
+            else
+#endif
+                neuron_plain(l, first, l->block, wide + s * BLOCK, by_code, bases[s], membranes, bits[s]);
+        for (int32_t c = 0; l->small && c < l->block; ++c)
+            small[c] = (int16_t)copies[c];
+    }
+    for (int32_t s = 0; s < steps; ++s)
+        store_spikes(job, t + s, place, first, bits[s]);
+}
+
+/* The tail and the end of a row of numbers. */
+static void finish_row(const Job *job, int32_t t, int32_t place, int32_t first, int32_t *row)
+{
+    const uint32_t base = 0;
+    tail_row(job, t, place, first, row);
+    if (job->l->neuron != NOTHING)
+        end_rows(job, t, 1, place, first, row, 0, 1, &base);
+}
+
+/* All that follows the sums of codes of one place and block, for `steps` steps from `t` on; see end_rows. */
+static void finish(const Job *job, int32_t t, int32_t steps, int32_t place, int32_t first, void *sums, int narrow,
+                   const uint32_t *events)
+{
+    const Layer *const l = job->l;
+    const uint32_t by_code = (uint32_t)l->step * (uint32_t)l->scale;
+    uint32_t bases[STEPS];
+    for (int32_t s = 0; s < steps; ++s)
+        bases[s] = (uint32_t)l->offset * (uint32_t)l->scale * events[s];
+    if (!l->tail_count && !l->keep) {
+        end_rows(job, t, steps, place, first, sums, narrow, by_code, bases);
+        return;
+    }
+    for (int32_t s = 0; s < steps; ++s) {
+        int32_t *const row = (int32_t *)sums + s * BLOCK;
+        for (int32_t c = 0; c < l->block; ++c)
+            row[c] = (int32_t)((uint32_t)row[c] * by_code + bases[s]);
+        finish_row(job, t + s, place, first, row);
+    }
+}
+
+/* Whether sums of no more events than these are exact in 16 bits. */
+static int narrow_for(const Layer *l, const uint32_t *events, int32_t count)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < count; ++i)
+        most = events[i] > most ? events[i] : most;
+    return most <= l->narrow_events;
 }
 
 typedef struct Part {
@@ -163,10 +204,17 @@ static void rows_of(const Job *job, int32_t *first, int32_t *last)
     *last = job->l->height * (job->thread + 1) / job->m->threads;
 }
 
+/* The spikes that the layer reads at one step. */
+static const uint64_t *spikes_at(const Job *job, int32_t t)
+{
+    const Value *const v = &job->l->value;
+    return job->m->spikes[v->reads] + (int64_t)t * v->places * v->words;
+}
+
 static void make_counts(const Job *job)
 {
     const Layer *const l = job->l;
-    const int64_t row = (int64_t)l->width * l->paired, map = (int64_t)l->raw_height * l->raw_width * l->words;
+    const int64_t row = (int64_t)l->width * l->paired;
     int32_t first, last;
     int64_t events = 0, busiest = 0;
     rows_of(job, &first, &last);
@@ -174,10 +222,12 @@ static void make_counts(const Job *job)
         for (int32_t y = first; y < last; ++y) {
             uint16_t *const out = job->m->counts + ((int64_t)t * l->height + y) * row;
             int64_t found = 0;
-            if (l->source == COUNTS)
+            if (l->value.source == FRAME)
                 found = counts_of_frame(l, job->frames + t * job->frame_stride, y, out);
+            else if (l->value.source == MAP)
+                found = counts_of_map(l, map_at(job, &l->value, t, 0), y, out);
             else
-                counts_of_spikes(l, job->spikes + t * map, y, out);
+                counts_of_spikes(l, spikes_at(job, t), y, out);
             events += found;
             busiest = found > busiest ? found : busiest;
         }
@@ -188,22 +238,18 @@ static void make_counts(const Job *job)
 static void make_lists(const Job *job)
 {
     const Layer *const l = job->l;
-    const int64_t map = (int64_t)l->raw_height * l->raw_width * l->words;
+    const int64_t capacity = job->m->row_capacity;
     int32_t first, last;
     rows_of(job, &first, &last);
     for (int32_t t = 0; t < job->steps; ++t)
         for (int32_t y = first; y < last; ++y) {
             const int64_t row = (int64_t)t * l->height + y;
-            uint16_t *const entries = job->m->entries + row * job->m->row_capacity;
-            int32_t *const starts = job->m->starts + row * (l->width + 1);
-            if (l->source == COUNTS)
-                row_of_counts(l, job->m->counts + row * l->width * l->paired, entries, starts);
-#if HAS_AVX2
-            else if (job->isa >= AVX2_ISA)
-                row_of_spikes_avx2(l, job->spikes + t * map, y, entries, starts);
-#endif
+            uint16_t *const entries = job->m->entries + 2 * row * capacity;
+            int32_t *const starts = job->m->starts + 2 * row * (l->width + 1);
+            if (l->value.source == SPIKES)
+                row_of_spikes(l, spikes_at(job, t), y, capacity, entries, starts);
             else
-                row_of_spikes_plain(l, job->spikes + t * map, y, entries, starts);
+                row_of_counts(l, job->m->counts + row * l->width * l->paired, capacity, entries, starts);
         }
 }
 
@@ -211,58 +257,67 @@ static void make_lists(const Job *job)
 static void count_events(const Job *job)
 {
     const Layer *const l = job->l;
-    const int64_t words = (int64_t)job->steps * l->raw_height * l->raw_width * l->words;
+    const int64_t words = (int64_t)job->steps * l->value.places * l->value.words;
     const int64_t first = words * job->thread / job->m->threads, last = words * (job->thread + 1) / job->m->threads;
-    int64_t events;
-#if HAS_AVX2
-    if (job->isa >= AVX2_ISA)
-        events = ones_avx2(job->spikes + first, last - first);
-    else
-#endif
-        events = ones_plain(job->spikes + first, last - first);
+    const int64_t events = ones(spikes_at(job, 0) + first, last - first);
     job->m->events[2 * job->thread] = events;
     job->m->events[2 * job->thread + 1] = 0;
 }
 
-static void run_dense(const Job *job)
+/* Sums of one place and step that do not depend on how many events there are. */
+static uint32_t dense_sums(const Job *job, int32_t kernel, int32_t t, int32_t place, int32_t first, uint32_t *sums)
+{
+    const Layer *const l = job->l;
+    const uint16_t *const counts = job->m->counts + (int64_t)t * l->height * l->width * l->paired;
+    const int32_t y = place / l->out_width, x = place % l->out_width;
+    if (kernel == POPCOUNT)
+        return popcount_block(l, spikes_at(job, t), y, x, first, sums);
+#ifdef __AVX2__
+    if (l->pairs)
+        return dense_avx2(l, counts, y, x, first, l->block, sums);
+#endif
+    return dense_plain(l, counts, y, x, first, l->block, sums);
+}
+
+static void run_dense(const Job *job, int32_t kernel)
 {
     const Layer *const l = job->l;
     const Part part = part_of(job);
-    uint32_t sums[BLOCK] ALIGNED;
+    uint32_t sums[STEPS][BLOCK] ALIGNED, events[STEPS];
     for (int32_t b = part.block; b < part.last_block; ++b)
-        for (int32_t place = part.place; place < part.last_place; ++place)
-            for (int32_t t = 0; t < job->steps; ++t) {
-                const uint16_t *const counts = job->m->counts + (int64_t)t * l->height * l->width * l->paired;
-                const int32_t y = place / l->out_width, x = place % l->out_width;
-                uint32_t events;
-#if HAS_AVX2
-                if (job->isa >= AVX2_ISA && l->pairs)
-                    events = dense_avx2(l, counts, y, x, b * l->block, l->block, sums);
-                else
-#endif
-                    events = dense_plain(l, counts, y, x, b * l->block, l->block, sums);
-                if (l->narrow)
-                    for (int32_t c = 0; c < l->block; ++c)
-                        ((uint16_t *)(void *)sums)[c] = (uint16_t)sums[c];
-                finish(job, t, place, b * l->block, sums, events);
-            }
+        for (int32_t place = part.place; place < part.last_place; ++place) {
+            for (int32_t t = 0; t < job->steps; ++t)
+                events[t] = dense_sums(job, kernel, t, place, b * l->block, sums[t]);
+            const int narrow = narrow_for(l, events, job->steps);
+            for (int32_t t = 0; narrow && t < job->steps; ++t)
+                for (int32_t c = 0; c < l->block; ++c)
+                    ((uint16_t *)sums)[t * BLOCK + c] = (uint16_t)sums[t][c];
+            finish(job, 0, job->steps, place, b * l->block, sums, narrow, events);
+        }
 }
 
-static void sum_and_finish(const Job *job, int32_t t, int32_t place, int32_t b, const Window *w)
+/* Sums and what follows them at one place and block, for all steps. */
+static void sum_and_finish(const Job *job, int32_t place, int32_t b, const Window *windows)
 {
     const Layer *const l = job->l;
-    uint32_t sums[BLOCK] ALIGNED;
-#if HAS_AVX2
-    if (job->isa >= AVX2_ISA && l->packed) {
+    uint32_t sums[STEPS][BLOCK] ALIGNED, events[STEPS];
+    for (int32_t t = 0; t < job->steps; ++t)
+        events[t] = (uint32_t)windows[t].events;
+    const int narrow = narrow_for(l, events, job->steps);
+#ifdef __AVX2__
+    if (l->packed) {
         const uint8_t *const rows = l->packed + (int64_t)b * (l->rows + 1) * l->block * l->bits / 8;
-        if (l->narrow)
-            event_kernel(l)(rows, w->list, w->padded, (uint16_t *)(void *)sums);
-        else
-            event_wide(l, event_kernel(l), rows, w, sums);
+        const event_sum kernel = event_kernel(l);
+        for (int32_t t = 0; t < job->steps; ++t)
+            if (narrow)
+                kernel(rows, windows[t].list, windows[t].doubled, windows[t].padded, (uint16_t *)sums + t * BLOCK);
+            else
+                event_wide(l, kernel, rows, windows + t, sums[t]);
     } else
 #endif
-        event_plain(l, w, b * l->block, l->block, sums);
-    finish(job, t, place, b * l->block, sums, (uint32_t)w->events);
+        for (int32_t t = 0; t < job->steps; ++t)
+            event_plain(l, windows + t, b * l->block, l->block, sums[t]);
+    finish(job, 0, job->steps, place, b * l->block, sums, narrow, events);
 }
 
 /* As many windows as the scratch holds, then all blocks of channels over them, so that a block's weights stay in cache. */
@@ -270,44 +325,41 @@ static void run_events(const Job *job)
 {
     const Layer *const l = job->l;
     const Part part = part_of(job);
-    const int64_t room = (job->m->scratch_bytes - 64) / 2, reserve = longest_window(l, job->m->row_capacity) * job->steps;
+    const int64_t capacity = job->m->row_capacity;
+    const int64_t room = (job->m->scratch_bytes - 64) / 2, reserve = longest_window(l, capacity) * job->steps;
     uint16_t *const memory = (uint16_t *)(void *)job->m->scratch[job->thread];
     enum { HELD = 256 };
     Window windows[HELD];
     const int32_t group = HELD / job->steps;
+    int32_t y = part.place / l->out_width, x = part.place % l->out_width;
+    Band band = band_of(l, capacity, y);
     for (int32_t place = part.place; place < part.last_place;) {
         uint16_t *end = memory;
         int32_t held = 0;
         while (held < group && place + held < part.last_place && (held == 0 || end - memory + reserve <= room)) {
-            const int32_t y = (place + held) / l->out_width, x = (place + held) % l->out_width;
-            for (int32_t t = 0; t < job->steps; ++t) {
-                const uint16_t *const entries = job->m->entries + (int64_t)t * l->height * job->m->row_capacity;
-                const int32_t *const starts = job->m->starts + (int64_t)t * l->height * (l->width + 1);
-                Window *const w = windows + held * job->steps + t;
-#if HAS_AVX2
-                if (job->isa >= AVX2_ISA)
-                    end = window_avx2(l, entries, starts, job->m->row_capacity, y, x, end, w);
-                else
-#endif
-                    end = window_plain(l, entries, starts, job->m->row_capacity, y, x, end, w);
+            for (int32_t t = 0; t < job->steps; ++t)
+                end = window_of(&band, l->counts, job->m->entries + t * l->height * band.entry_step,
+                                job->m->starts + t * l->height * band.start_step, x * l->stride_width - l->padding, end,
+                                windows + held * job->steps + t);
+            if (++x == l->out_width) {
+                x = 0;
+                band = band_of(l, capacity, ++y);
             }
             ++held;
         }
         for (int32_t b = part.block; b < part.last_block; ++b)
             for (int32_t i = 0; i < held; ++i)
-                for (int32_t t = 0; t < job->steps; ++t)
-                    sum_and_finish(job, t, place + i, b, windows + i * job->steps + t);
+                sum_and_finish(job, place + i, b, windows + i * job->steps);
         place += held;
     }
 }
 
-#if HAS_AVX2
+#ifdef __AVX2__
 /* Outputs of all steps in turn, PLACES at a time; the scratch holds indices, then a tile, then sums. */
 static void run_lookup(const Job *job)
 {
     const Layer *const l = job->l;
     const Part part = part_of(job);
-    const int64_t map = (int64_t)l->height * l->width * l->words;
     const int32_t places = part.last_place - part.place, total = places * job->steps;
     uint8_t *const indices = job->m->scratch[job->thread];
     uint16_t *const tile = (uint16_t *)(void *)(indices + (int64_t)lookup_groups(l) * PLACES);
@@ -318,14 +370,15 @@ static void run_lookup(const Job *job)
         uint32_t events[PLACES];
         for (int32_t i = 0; i < count; ++i) {
             const int32_t t = (first + i) / places, place = part.place + (first + i) % places;
-            outputs[i] = (Output){job->spikes + t * map, t, place, place / l->out_width, place % l->out_width};
+            outputs[i] = (Output){spikes_at(job, t), t, place, place / l->out_width, place % l->out_width};
         }
         lookup_indices(l, outputs, count, indices, events);
+        const int narrow = narrow_for(l, events, count);
         for (int32_t b = part.block; b < part.last_block; ++b) {
-            lookup_block(l, b * l->block, indices, tile, sums);
+            lookup_block(l, b * l->block, indices, tile, sums, narrow);
             for (int32_t i = 0; i < count; ++i)
-                finish(job, outputs[i].step, outputs[i].place, b * l->block, sums + (int64_t)i * l->block * (l->narrow ? 2 : 4),
-                       events[i]);
+                finish(job, outputs[i].step, 1, outputs[i].place, b * l->block, sums + (int64_t)i * l->block * (narrow ? 2 : 4),
+                       narrow, events + i);
         }
     }
 }
@@ -340,11 +393,42 @@ static int32_t choose(const Job *job, int64_t events, int64_t busiest)
     return fits && (double)events < (double)l->event_below * (double)inputs ? EVENT : l->dense_kernel;
 }
 
-static void run_layer(const Job *job, double *rate)
+/* Layers whose head is no weighted sum of events. */
+static void run_map(const Job *job)
+{
+    const Layer *const l = job->l;
+    const Part part = part_of(job);
+    int32_t row[BLOCK] ALIGNED;
+    for (int32_t place = part.place; place < part.last_place; ++place)
+        for (int32_t t = 0; t < job->steps; ++t) {
+            const int32_t y = place / l->out_width, x = place % l->out_width;
+            if (l->head == OR_POOL) {
+                if (part.block == 0)
+                    or_pool(job, t, y, x);
+                continue;
+            }
+            for (int32_t b = part.block; b < part.last_block; ++b) {
+                const int32_t first = b * l->block;
+                memset(row, 0, sizeof row);
+                if (l->head == LOAD)
+                    load_row(job, &l->value, t, place, first, l->block, row);
+                else if (l->head == FLATTEN)
+                    flatten_row(job, t, first, row);
+                else if (l->head == CONV)
+                    conv_row(job, t, y, x, first, row);
+                else
+                    pool_row(job, t, y, x, first, row);
+                finish_row(job, t, place, first, row);
+            }
+        }
+    meet(job->m);
+}
+
+static void run_sums(const Job *job, double *rate)
 {
     const Layer *const l = job->l;
     int64_t events = 0, busiest = 0;
-    if (l->source == COUNTS)
+    if (l->value.source != SPIKES)
         make_counts(job);
     else
         count_events(job);
@@ -360,16 +444,16 @@ static void run_layer(const Job *job, double *rate)
         make_lists(job);
         meet(job->m);
         run_events(job);
-#if HAS_AVX2
+#ifdef __AVX2__
     } else if (kernel == LOOKUP) {
         run_lookup(job);
 #endif
     } else {
-        if (l->source == SPIKES) {
+        if (l->value.source == SPIKES && kernel == DENSE) {
             make_counts(job);
             meet(job->m);
         }
-        run_dense(job);
+        run_dense(job, kernel);
     }
     meet(job->m);
 }
@@ -377,14 +461,16 @@ static void run_layer(const Job *job, double *rate)
 /* Up to `steps_held` steps of one sample's frames, `frame_stride` bytes apart, through all layers; each step's contribution to the
    logits. Every thread of the team calls it with its number. `seconds` and `rates` [layers], or NULL, gain what each layer took
    and read (events per input, summed over the steps). */
-void engine_run(const Layer *layers, int32_t count, Memory *m, int32_t thread, int32_t isa, const uint8_t *frames,
-                int64_t frame_stride, int32_t steps, int32_t *logits, int64_t logit_stride, double *seconds, double *rates)
+void engine_run(const Layer *layers, int32_t count, Memory *m, int32_t thread, const uint8_t *frames, int64_t frame_stride,
+                int32_t steps, int32_t *logits, int64_t logit_stride, double *seconds, double *rates)
 {
     for (int32_t i = 0; i < count; ++i) {
-        const Job job = {layers + i, m, thread, isa, steps, i, i ? m->spikes[i - 1] : NULL, frames, frame_stride, logit_stride,
-                         logits};
+        const Job job = {layers + i, m, thread, steps, i, frames, frame_stride, logit_stride, logits};
         const double start = seconds ? now() : 0;
-        run_layer(&job, rates ? rates + i : NULL);
+        if (layers[i].head == SUMS)
+            run_sums(&job, rates ? rates + i : NULL);
+        else
+            run_map(&job);
         if (seconds && thread == 0)
             seconds[i] += now() - start;
     }

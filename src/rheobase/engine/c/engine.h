@@ -1,6 +1,8 @@
-/* What the host engine runs: a program as a list of layers, each a convolution and the neurons (or the readout) behind it.
+/* What the host engine runs: a program as a list of layers. A layer is a head, which makes a row of numbers for every output
+ * place (most often a weighted sum of events), a tail of rescalings and additions, and neurons or the readout at the end.
  *
- * Maps are channel-last. Spikes are bits, `words` 64-bit words a place; counts are uint16, `paired` (even) channels a place.
+ * Maps are channel-last. Spikes are bits, `words` 64-bit words a place; counts are uint16, `paired` (even) channels a place; what is
+ * neither, such as a current that several layers read, is a map of int32, `pitch` (whole 64s) channels a place.
  * A linear layer is a convolution whose kernel is as large as its map. Sum pooling is a view: its windows are read where the
  * next convolution collects events. Sums are made of weight codes: sum of weights = step * sum of codes + offset * events.
  * Output channels are worked on in blocks of 128 (of 64 where there are no more); arrays over channels are padded to whole blocks.
@@ -8,38 +10,55 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef __AVX2__
 #include <immintrin.h>
-#define HAS_AVX2 1
-#define AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2")))
-#define AVX2_INLINE static inline __attribute__((always_inline, target("avx2,popcnt,bmi,bmi2")))
-#else
-#define HAS_AVX2 0
 #endif
 
 #define ALIGNED __attribute__((aligned(64)))
+#define APART __attribute__((noinline)) /* inner loops that want the registers for themselves */
 #define BLOCK 128 /* largest block of output channels */
-#define UNIT 16   /* lists of events are padded to whole units with the index of a row of zeros */
+#define UNIT 16   /* events that kernels take at a time */
+#define SLACK 64  /* numbers past the end of a list that may be read or written */
+#define STEPS 32  /* most steps held */
 
-enum { COUNTS, SPIKES };                    /* what a layer reads */
-enum { DENSE, EVENT, LOOKUP };              /* how it sums */
-enum { READOUT, PLAIN, ROUNDED };           /* what follows the sums */
+enum { FRAME, SPIKES, MAP };                /* what a layer reads */
+enum { SUMS, LOAD, SUM_POOL, MAX_POOL, OR_POOL, FLATTEN, CONV }; /* its head; all but SUMS are in maps.h */
+enum { RESCALE, ADD };                      /* its tail */
+enum { DENSE, EVENT, LOOKUP, POPCOUNT };    /* how it sums */
+enum { READOUT, PLAIN, ROUNDED, NOTHING };  /* what ends it */
 enum { NO_LEAK, SHIFT, MULTIPLY };
-enum { SCALAR_ISA, AVX2_ISA };
+
+/* A value: the frame (planar bytes), or the spikes or the map that layer `reads` gives. */
+typedef struct Value {
+    int32_t source, reads, channels, places, words, pitch;
+} Value;
+
+typedef struct Tail {
+    const int32_t *gain, *bias; /* [out_padded] */
+    Value value;                /* what ADD adds */
+    int32_t what, shift;
+} Tail;
 
 typedef struct Layer {
     const uint8_t *codes;    /* [rows + 1][out_padded]: codes one to a byte, for plain C; the last row is zero */
     const uint8_t *packed;   /* [blocks][rows + 1][block * bits / 8]: rows of the event kernels */
     const int16_t *pairs;    /* [out_padded / 64][row pairs][64][2]: codes of two channels side by side */
     const uint8_t *tables;   /* lookup: see lookup.h */
+    const uint64_t *planes;  /* popcount: see popcount.h */
     const int32_t *threshold, *bias, *reset, *gain, *levels, *edges;      /* [out_padded]; levels and edges as in the op */
     const int16_t *threshold16, *bias16, *reset16;                         /* the same where `narrow` */
-    int32_t source, channels, paired, words;                               /* of the map that is read */
+    const int32_t *values;   /* CONV: weights [taps][channels / groups][out_padded] */
+    const Tail *tail;
+    Value value;                                                           /* what is read */
+    int32_t head, tail_count, keep, pitch, groups;                         /* keep: the row after the tail is stored as a map */
+    int32_t channels, paired;                                              /* of what is read */
     int32_t raw_height, raw_width, pool_height, pool_width, height, width; /* before, of and after pooling */
-    int32_t kernel_height, kernel_width, stride, padding, rows;            /* rows = kernel_height * kernel_width * channels */
+    int32_t kernel_height, kernel_width, stride_height, stride_width, padding, rows; /* rows = kernel_height * kernel_width * channels */
     int32_t out_channels, out_words, out_padded, out_height, out_width, block;
     int32_t bits, step, offset, scale;       /* scale = 2^shift */
-    int32_t narrow;                          /* int16 membranes; sums with their bias fit int16 */
+    int32_t counts;                          /* whether inputs can be above 1 */
+    int32_t small;                           /* int16 membranes */
+    int32_t narrow_events;                   /* so many events' sum fits int16 with its bias, whatever the weights; -1: none */
     int32_t neuron, leak, leak_shift, leak_multiplier, hard, saturation, gain_shift, edge_count;
     int32_t dense_kernel;                    /* what runs at rates of `event_below` and more */
     float event_below;                       /* mean events per input below which the event kernel runs */
@@ -49,12 +68,22 @@ typedef struct Layer {
 typedef struct Memory {
     void **membranes;        /* [layers]: int16 or int32 [places][out_padded] */
     uint64_t **spikes;       /* [layers]: [steps_held][places][out_words] */
+    int32_t **maps;          /* [layers]: [steps_held][places][pitch], or NULL */
     uint16_t *counts;        /* [steps_held][height][width][paired] of the layer that is running */
-    uint16_t *entries;       /* [steps_held][height][row_capacity]: events of the layer that is running */
-    int32_t *starts;         /* [steps_held][height][width + 1] */
+    uint16_t *entries;       /* [steps_held][height][2][row_capacity]: lists of the layer that is running */
+    int32_t *starts;         /* [steps_held][height][2][width + 1] */
     int64_t *events;         /* [threads][2]: events of a thread's share, and of its busiest row */
     uint8_t **scratch;       /* [threads] of scratch_bytes */
     int64_t scratch_bytes, row_capacity;
     int32_t steps_held, threads;
     volatile int32_t waiting, turn; /* the team's barrier */
 } Memory;
+
+typedef struct Job {
+    const Layer *l;
+    Memory *m;
+    int32_t thread, steps, index;
+    const uint8_t *frames;   /* frame_stride apart */
+    int64_t frame_stride, logit_stride;
+    int32_t *logits;
+} Job;

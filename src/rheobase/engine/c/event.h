@@ -1,113 +1,138 @@
 /* Event-driven sums: for each event of a window one row of packed codes is added to the sums of a block of channels.
  *
  * What counts is the number of vector instructions an event costs, so sums grow in the narrowest lanes that hold a few events
- * and are widened seldom. On Arm the same sums fit 128-bit vectors (NEON: `vsraq_n_u16` shifts and adds at once, `vaddw` widens);
- * until that is written and tested there, Arm runs the plain C. All results are sums of codes modulo 2^16, exact when they stay below it. Lists are whole UNITs.
+ * and are widened seldom. A list begins with `doubled` events that count double: what they sum to is doubled before the others come.
+ * On Arm the same sums fit 128-bit vectors (NEON: `vsraq_n_u16` shifts and adds at once, `vaddw` widens); until that is written and
+ * tested there, Arm runs the plain C. All results are sums of codes modulo 2^16, exact when they stay below it. Lists are whole
+ * UNITs for 1 bit, else whole fours.
  */
 static void event_plain(const Layer *l, const Window *w, int32_t first, int32_t block, uint32_t *sums)
 {
     memset(sums, 0, (size_t)block * sizeof *sums);
-    for (int32_t i = 0; i < w->events; ++i) {
+    for (int32_t i = 0; i < w->padded; ++i) {
         const uint8_t *const row = l->codes + (int64_t)w->list[i] * l->out_padded + first;
+        const int32_t shift = i < w->doubled;
         for (int32_t c = 0; c < block; ++c)
-            sums[c] += row[c];
+            sums[c] += (uint32_t)row[c] << shift;
     }
 }
 
-#if HAS_AVX2
-#define LOAD(p) _mm256_loadu_si256((const __m256i *)(p))
-#define STORE(p, v) _mm256_storeu_si256((__m256i *)(p), v)
+#ifdef __AVX2__
 /* Keeps a sum in its register from one addition to the next; compilers that reorder the additions run out of registers. */
 #define IN_REGISTER(v) __asm__("" : "+x"(v))
 #define UNROLLED _Pragma("GCC unroll 16")
 
-AVX2_INLINE void zero(uint16_t *sums, int32_t count)
+static inline void zero(uint16_t *sums, int32_t count)
 {
     for (int32_t c = 0; c < count; c += 16)
         STORE(sums + c, _mm256_setzero_si256());
 }
 
+static inline void twice(uint16_t *sums, int32_t count)
+{
+    for (int32_t c = 0; c < count; c += 16)
+        STORE(sums + c, _mm256_slli_epi16(LOAD(sums + c), 1));
+}
+
 /* 8 bits, 32 codes a vector: lane j of 16 bits holds codes j and 16 + j. In 16 bits the plain sum is low + 256 * high modulo 2^16,
    and the sum of what is shifted down is high alone: three instructions for 32 codes. */
-#define EVENT8(NAME, V)                                                                                                  \
-    AVX2 static void NAME(const uint8_t *rows, const uint16_t *list, int32_t n, uint16_t *sums)                          \
-    {                                                                                                                    \
-        __m256i all[V], high[V];                                                                                         \
-        UNROLLED                                                                                                         \
-        for (int v = 0; v < V; ++v)                                                                                      \
-            all[v] = high[v] = _mm256_setzero_si256();                                                                   \
-        for (int32_t i = 0; i < n; i += 4)                                                                               \
-            UNROLLED                                                                                                     \
-            for (int k = 0; k < 4; ++k) {                                                                                \
-                const uint8_t *const row = rows + (uint64_t)list[i + k] * (32 * V);                                      \
-                UNROLLED                                                                                                 \
-                for (int v = 0; v < V; ++v) {                                                                            \
-                    const __m256i codes = LOAD(row + 32 * v);                                                            \
-                    all[v] = _mm256_add_epi16(all[v], codes);                                                            \
-                    high[v] = _mm256_add_epi16(high[v], _mm256_srli_epi16(codes, 8));                                    \
-                    IN_REGISTER(all[v]);                                                                                 \
-                    IN_REGISTER(high[v]);                                                                                \
-                }                                                                                                        \
-            }                                                                                                            \
-        UNROLLED                                                                                                         \
-        for (int v = 0; v < V; ++v) {                                                                                    \
-            STORE(sums + 32 * v, _mm256_sub_epi16(all[v], _mm256_slli_epi16(high[v], 8)));                               \
-            STORE(sums + 32 * v + 16, high[v]);                                                                          \
-        }                                                                                                                \
+static inline void event8(const uint8_t *rows, const uint16_t *list, int32_t doubled, int32_t n, uint16_t *sums, const int V)
+{
+    __m256i all[4], high[4];
+    UNROLLED
+    for (int v = 0; v < V; ++v)
+        all[v] = high[v] = _mm256_setzero_si256();
+    for (int32_t i = 0; i < n; i += 4) {
+        if (i == doubled)
+            UNROLLED
+            for (int v = 0; v < V; ++v) {
+                all[v] = _mm256_slli_epi16(all[v], 1);
+                high[v] = _mm256_slli_epi16(high[v], 1);
+            }
+        UNROLLED
+        for (int k = 0; k < 4; ++k) {
+            const uint8_t *const row = rows + (uint64_t)list[i + k] * (uint64_t)(32 * V);
+            UNROLLED
+            for (int v = 0; v < V; ++v) {
+                const __m256i codes = LOAD(row + 32 * v);
+                all[v] = _mm256_add_epi16(all[v], codes);
+                high[v] = _mm256_add_epi16(high[v], _mm256_srli_epi16(codes, 8));
+                IN_REGISTER(all[v]);
+                IN_REGISTER(high[v]);
+            }
+        }
     }
-
-EVENT8(event8_64, 2)
-EVENT8(event8_128, 4)
+    const int last = doubled == n; /* no event counted once came and doubled the sums */
+    UNROLLED
+    for (int v = 0; v < V; ++v) {
+        STORE(sums + 32 * v, _mm256_slli_epi16(_mm256_sub_epi16(all[v], _mm256_slli_epi16(high[v], 8)), last));
+        STORE(sums + 32 * v + 16, _mm256_slli_epi16(high[v], last));
+    }
+}
 
 /* 4 bits, 64 codes a vector: lane j of 16 bits holds codes j, 16 + j, 32 + j, 48 + j. For a UNIT of events, `even` sums the first
    and third nibble in bytes (at most 240), `rest` the lane shifted down by a nibble (second + 16 * third + 256 * fourth, at most
-   65520); the third being known, the other two follow: four instructions for 64 codes. */
-#define EVENT4(NAME, V)                                                                                                  \
-    AVX2 static void NAME(const uint8_t *rows, const uint16_t *list, int32_t n, uint16_t *sums)                          \
+   65520); the third being known, the other two follow: four instructions for 64 codes. Over units, both grow as the sums of event8 do. */
+#define EVENT4_ADD(COUNT)                                                                                                    UNROLLED                                                                                                                 for (int k = 0; k < (COUNT); ++k) {                                                                                          const uint8_t *const row = rows + (uint64_t)list[i + k] * (uint64_t)(32 * V);                                            UNROLLED                                                                                                                 for (int v = 0; v < V; ++v) {                                                                                                const __m256i codes = LOAD(row + 32 * v);                                                                                even[v] = _mm256_add_epi8(even[v], _mm256_and_si256(codes, nibbles));                                                    rest[v] = _mm256_add_epi16(rest[v], _mm256_srli_epi16(codes, 4));                                                        IN_REGISTER(even[v]);                                                                                                    IN_REGISTER(rest[v]);                                                                                                }                                                                                                                    }
+#define EVENT4_WIDEN                                                                                                         UNROLLED                                                                                                                 for (int v = 0; v < V; ++v) {                                                                                                const __m256i third = _mm256_srli_epi16(even[v], 8);                                                                     const __m256i odd = _mm256_sub_epi16(rest[v], _mm256_slli_epi16(third, 4));                                              even_all[v] = _mm256_add_epi16(even_all[v], even[v]);                                                                    even_high[v] = _mm256_add_epi16(even_high[v], third);                                                                    odd_all[v] = _mm256_add_epi16(odd_all[v], odd);                                                                          odd_high[v] = _mm256_add_epi16(odd_high[v], _mm256_srli_epi16(odd, 8));                                                  even[v] = rest[v] = _mm256_setzero_si256();                                                                          }
+
+static inline void event4(const uint8_t *rows, const uint16_t *list, int32_t doubled, int32_t n, uint16_t *sums, const int V)
+{
+    const __m256i nibbles = _mm256_set1_epi8(15);
+    __m256i even_all[2], even_high[2], odd_all[2], odd_high[2], even[2], rest[2];
+    int32_t i = 0, stop = doubled ? doubled : n;
+    UNROLLED
+    for (int v = 0; v < V; ++v)
+        even_all[v] = even_high[v] = odd_all[v] = odd_high[v] = even[v] = rest[v] = _mm256_setzero_si256();
+    for (;;) {
+        for (; i + UNIT <= stop; i += UNIT) {
+            EVENT4_ADD(UNIT)
+            EVENT4_WIDEN
+        }
+        if (i < stop) {
+            for (; i < stop; i += 4)
+                EVENT4_ADD(4)
+            EVENT4_WIDEN
+        }
+        if (stop == doubled)
+            UNROLLED
+            for (int v = 0; v < V; ++v) {
+                even_all[v] = _mm256_slli_epi16(even_all[v], 1);
+                even_high[v] = _mm256_slli_epi16(even_high[v], 1);
+                odd_all[v] = _mm256_slli_epi16(odd_all[v], 1);
+                odd_high[v] = _mm256_slli_epi16(odd_high[v], 1);
+            }
+        if (stop == n)
+            break;
+        stop = n;
+    }
+    UNROLLED
+    for (int v = 0; v < V; ++v) {
+        STORE(sums + 64 * v, _mm256_sub_epi16(even_all[v], _mm256_slli_epi16(even_high[v], 8)));
+        STORE(sums + 64 * v + 16, _mm256_sub_epi16(odd_all[v], _mm256_slli_epi16(odd_high[v], 8)));
+        STORE(sums + 64 * v + 32, even_high[v]);
+        STORE(sums + 64 * v + 48, odd_high[v]);
+    }
+}
+
+#define EVENT_OF_BLOCK(NAME, KERNEL, V)                                                                                  \
+    static void NAME(const uint8_t *rows, const uint16_t *list, int32_t doubled, int32_t n, uint16_t *sums)              \
     {                                                                                                                    \
-        const __m256i nibbles = _mm256_set1_epi8(15), low = _mm256_set1_epi16(255);                                      \
-        zero(sums, 64 * V);                                                                                              \
-        for (int32_t i = 0; i < n; i += UNIT) {                                                                          \
-            __m256i even[V], rest[V];                                                                                    \
-            UNROLLED                                                                                                     \
-            for (int v = 0; v < V; ++v)                                                                                  \
-                even[v] = rest[v] = _mm256_setzero_si256();                                                              \
-            UNROLLED                                                                                                     \
-            for (int k = 0; k < UNIT; ++k) {                                                                             \
-                const uint8_t *const row = rows + (uint64_t)list[i + k] * (32 * V);                                      \
-                UNROLLED                                                                                                 \
-                for (int v = 0; v < V; ++v) {                                                                            \
-                    const __m256i codes = LOAD(row + 32 * v);                                                            \
-                    even[v] = _mm256_add_epi8(even[v], _mm256_and_si256(codes, nibbles));                                \
-                    rest[v] = _mm256_add_epi16(rest[v], _mm256_srli_epi16(codes, 4));                                    \
-                    IN_REGISTER(even[v]);                                                                                \
-                    IN_REGISTER(rest[v]);                                                                                \
-                }                                                                                                        \
-            }                                                                                                            \
-            UNROLLED                                                                                                     \
-            for (int v = 0; v < V; ++v) {                                                                                \
-                uint16_t *const s = sums + 64 * v;                                                                       \
-                const __m256i third = _mm256_srli_epi16(even[v], 8);                                                     \
-                const __m256i odd = _mm256_sub_epi16(rest[v], _mm256_slli_epi16(third, 4));                              \
-                STORE(s, _mm256_add_epi16(LOAD(s), _mm256_and_si256(even[v], low)));                                     \
-                STORE(s + 16, _mm256_add_epi16(LOAD(s + 16), _mm256_and_si256(odd, low)));                               \
-                STORE(s + 32, _mm256_add_epi16(LOAD(s + 32), third));                                                    \
-                STORE(s + 48, _mm256_add_epi16(LOAD(s + 48), _mm256_srli_epi16(odd, 8)));                                \
-            }                                                                                                            \
-        }                                                                                                                \
+        KERNEL(rows, list, doubled, n, sums, V);                                                                         \
     }
 
-EVENT4(event4_64, 1)
-EVENT4(event4_128, 2)
+EVENT_OF_BLOCK(event8_64, event8, 2)
+EVENT_OF_BLOCK(event8_128, event8, 4)
+EVENT_OF_BLOCK(event4_64, event4, 1)
+EVENT_OF_BLOCK(event4_128, event4, 2)
 
 /* 2 bits, 128 codes a vector: lane j of 16 bits holds codes 16 * k + j, k = 0..7. As with 4 bits, over 4 events: `even` has four
    sums of at most 12 in nibbles, `rest` the lane shifted down by two bits (at most 65532). Nibbles grow on in bytes. */
-AVX2 static void event2_128(const uint8_t *rows, const uint16_t *list, int32_t n, uint16_t *sums)
+static inline void event2_add(const uint8_t *rows, const uint16_t *list, int32_t n, uint16_t *sums)
 {
     const __m256i pairs = _mm256_set1_epi8(0x33), nibbles = _mm256_set1_epi8(15), low = _mm256_set1_epi16(255);
     const __m256i above = _mm256_set1_epi16((int16_t)0xfff0);
     static const int order[4] = {0, 2, 1, 3}; /* bytes[b] holds codes of k = order[b] and order[b] + 4 */
-    zero(sums, 128);
     for (int32_t i = 0; i < n;) {
         const int32_t stop = i + 80 < n ? i + 80 : n; /* 20 times 12 in a byte */
         __m256i bytes[4];
@@ -137,7 +162,7 @@ AVX2 static void event2_128(const uint8_t *rows, const uint16_t *list, int32_t n
 }
 
 /* One bit of 256 sums at once: sum <- sum ^ a ^ b, carry out. */
-AVX2_INLINE __m256i full_add(__m256i *sum, __m256i a, __m256i b)
+static inline __m256i full_add(__m256i *sum, __m256i a, __m256i b)
 {
     const __m256i half = _mm256_xor_si256(*sum, a);
     const __m256i carry = _mm256_or_si256(_mm256_and_si256(*sum, a), _mm256_and_si256(half, b));
@@ -146,7 +171,7 @@ AVX2_INLINE __m256i full_add(__m256i *sum, __m256i a, __m256i b)
 }
 
 /* sums[c] += the number whose bits are those at c of planes[0..7]. */
-AVX2_INLINE void add_planes(const __m128i planes[8], uint16_t *sums)
+static inline void add_planes(const __m128i planes[8], uint16_t *sums)
 {
     const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3,
                                             3, 3, 3, 3);
@@ -170,9 +195,8 @@ AVX2_INLINE void add_planes(const __m128i planes[8], uint16_t *sums)
 /* 1 bit, 128 codes in half a vector, so two events a vector. Counters lie across the planes, one bit of all sums in each: a unit
    of 16 events goes through seven full adders (carry-save, as in the Harley-Seal population count) before it reaches the
    plane of eights. 240 events fill a counter of 8 bits in both halves together. */
-AVX2 static void event1_128(const uint8_t *rows, const uint16_t *list, int32_t n, uint16_t *sums)
+static inline void event1_add(const uint8_t *rows, const uint16_t *list, int32_t n, uint16_t *sums)
 {
-    zero(sums, 128);
     for (int32_t i = 0; i < n;) {
         const int32_t stop = i + 240 < n ? i + 240 : n;
         const __m256i zero = _mm256_setzero_si256();
@@ -206,7 +230,21 @@ AVX2 static void event1_128(const uint8_t *rows, const uint16_t *list, int32_t n
     }
 }
 
-typedef void (*event_sum)(const uint8_t *, const uint16_t *, int32_t, uint16_t *);
+#define EVENT_IN_MEMORY(NAME, ADD)                                                                                       \
+    static void NAME(const uint8_t *rows, const uint16_t *list, int32_t doubled, int32_t n, uint16_t *sums)              \
+    {                                                                                                                    \
+        zero(sums, 128);                                                                                                 \
+        if (doubled) {                                                                                                   \
+            ADD(rows, list, doubled, sums);                                                                              \
+            twice(sums, 128);                                                                                            \
+        }                                                                                                                \
+        ADD(rows, list + doubled, n - doubled, sums);                                                                    \
+    }
+
+EVENT_IN_MEMORY(event2_128, event2_add)
+EVENT_IN_MEMORY(event1_128, event1_add)
+
+typedef void (*event_sum)(const uint8_t *, const uint16_t *, int32_t, int32_t, uint16_t *);
 
 static event_sum event_kernel(const Layer *l)
 {
@@ -218,17 +256,28 @@ static event_sum event_kernel(const Layer *l)
     }
 }
 
+static inline void widen(const uint16_t *part, int32_t block, int32_t shift, uint32_t *sums)
+{
+    for (int32_t c = 0; c < block; ++c)
+        sums[c] += (uint32_t)part[c] << shift;
+}
+
 /* Sums of codes of any size: as many events at a time as 16 bits hold. */
-AVX2 static void event_wide(const Layer *l, event_sum kernel, const uint8_t *rows, const Window *w, uint32_t *sums)
+static void event_wide(const Layer *l, event_sum kernel, const uint8_t *rows, const Window *w, uint32_t *sums)
 {
     const int32_t most = (65535 >> l->bits) / UNIT * UNIT;
     uint16_t part[BLOCK] ALIGNED;
     memset(sums, 0, (size_t)l->block * sizeof *sums);
-    for (int32_t i = 0; i < w->padded; i += most) {
-        kernel(rows, w->list + i, w->padded - i < most ? w->padded - i : most, part);
-        for (int32_t c = 0; c < l->block; c += 8)
-            STORE(sums + c, _mm256_add_epi32(LOAD(sums + c),
-                                             _mm256_cvtepu16_epi32(_mm_load_si128((const __m128i *)(part + c)))));
+    if (w->events <= most) {
+        kernel(rows, w->list, w->doubled, w->padded, part);
+        widen(part, l->block, 0, sums);
+        return;
+    }
+    for (int32_t i = 0; i < w->padded;) {
+        const int32_t end = i < w->doubled ? w->doubled : w->padded, count = end - i < most ? end - i : most;
+        kernel(rows, w->list + i, 0, count, part);
+        widen(part, l->block, i < w->doubled, sums);
+        i += count;
     }
 }
 #endif

@@ -7,14 +7,14 @@
 #define PLACES 128
 #define GROUPS_AT_ONCE 256 /* their indices stay in the first-level cache, their sums in 16 bits */
 
-#if HAS_AVX2
+#ifdef __AVX2__
 static int32_t lookup_groups(const Layer *l)
 {
-    return l->kernel_height * l->kernel_width * l->words * 16;
+    return l->kernel_height * l->kernel_width * l->value.words * 16;
 }
 
 /* Rows of 16 bytes to columns. */
-AVX2_INLINE void transpose_bytes(__m128i r[16])
+static inline void transpose_bytes(__m128i r[16])
 {
     __m128i s[16];
     for (int round = 0; round < 4; ++round) { /* each round interleaves row k with row k + 8 */
@@ -28,11 +28,11 @@ AVX2_INLINE void transpose_bytes(__m128i r[16])
 }
 
 /* The word of channels that tap (ky, kx) of output (y, x) reads; 0 outside the map. */
-AVX2_INLINE uint64_t word_at(const Layer *l, const uint64_t *map, int32_t y, int32_t x, int32_t ky, int32_t kx, int32_t word)
+static inline uint64_t word_at(const Layer *l, const uint64_t *map, int32_t y, int32_t x, int32_t ky, int32_t kx, int32_t word)
 {
-    const int32_t iy = y * l->stride - l->padding + ky, ix = x * l->stride - l->padding + kx;
+    const int32_t iy = y * l->stride_height - l->padding + ky, ix = x * l->stride_width - l->padding + kx;
     const int inside = iy >= 0 && iy < l->height && ix >= 0 && ix < l->width;
-    return inside ? map[((int64_t)iy * l->width + ix) * l->words + word] : 0;
+    return inside ? map[((int64_t)iy * l->width + ix) * l->value.words + word] : 0;
 }
 
 /* An output to sum: the map of its step, and its place. */
@@ -42,17 +42,17 @@ typedef struct Output {
 } Output;
 
 /* Indices [groups][PLACES] of `count` outputs, and the number of events in each one's window. */
-AVX2 static void lookup_indices(const Layer *l, const Output *outputs, int32_t count, uint8_t *indices, uint32_t *events)
+static void lookup_indices(const Layer *l, const Output *outputs, int32_t count, uint8_t *indices, uint32_t *events)
 {
     const __m128i nibbles = _mm_set1_epi8(15);
     memset(events, 0, PLACES * sizeof *events);
     for (int32_t ky = 0; ky < l->kernel_height; ++ky)
         for (int32_t kx = 0; kx < l->kernel_width; ++kx)
-            for (int32_t word = 0; word < l->words; ++word)
+            for (int32_t word = 0; word < l->value.words; ++word)
                 for (int32_t first = 0; first < PLACES; first += 16) {
                     __m128i rows[16];
                     uint8_t *const out =
-                        indices + (int64_t)((ky * l->kernel_width + kx) * l->words + word) * 16 * PLACES + first;
+                        indices + (int64_t)((ky * l->kernel_width + kx) * l->value.words + word) * 16 * PLACES + first;
                     for (int32_t k = 0; k < 16; ++k) {
                         const Output *const o = outputs + first + k;
                         const uint64_t bits =
@@ -70,7 +70,7 @@ AVX2 static void lookup_indices(const Layer *l, const Output *outputs, int32_t c
 
 /* Sums of four output channels over `groups` groups for PLACES places. Bytes hold the sums of `fill` groups; then they are widened
    as in event8. Eight sums of bytes, two indices and a table are what the registers hold. */
-AVX2 static void lookup_four(const uint8_t *tables, const uint8_t *indices, int32_t groups, int32_t fill, uint16_t *tile)
+static void lookup_four(const uint8_t *tables, const uint8_t *indices, int32_t groups, int32_t fill, uint16_t *tile)
 {
     for (int32_t part = 0; part < PLACES; part += 64) {
         const uint8_t *const index = indices + part;
@@ -114,7 +114,7 @@ AVX2 static void lookup_four(const uint8_t *tables, const uint8_t *indices, int3
 }
 
 /* sums[place][c] += tile[c][place] << shift, for 8 x 8 places and channels; sums are uint16 or, where the layer is wide, uint32. */
-AVX2_INLINE void add_tile(const uint16_t *tile, void *sums, int32_t block, int narrow, int32_t shift)
+static inline void add_tile(const uint16_t *tile, void *sums, int32_t block, int narrow, int32_t shift)
 {
     const __m128i by = _mm_cvtsi32_si128(shift);
     for (int32_t c = 0; c < block; c += 8)
@@ -144,12 +144,12 @@ AVX2_INLINE void add_tile(const uint16_t *tile, void *sums, int32_t block, int n
 }
 
 /* Sums [PLACES][block] of codes for one block of channels. */
-AVX2 static void lookup_block(const Layer *l, int32_t first, const uint8_t *indices, uint16_t *tile, void *sums)
+static void lookup_block(const Layer *l, int32_t first, const uint8_t *indices, uint16_t *tile, void *sums, int narrow)
 {
     static const int32_t fills[9] = {0, 63, 21, 0, 4, 0, 0, 0, 4}; /* by bits: groups whose largest sums fit a byte */
     const int32_t groups = lookup_groups(l), passes = l->bits == 8 ? 2 : 1;
     const int32_t parts = (groups + GROUPS_AT_ONCE - 1) / GROUPS_AT_ONCE, part = (groups + parts - 1) / parts;
-    memset(sums, 0, (size_t)(PLACES * l->block) * (l->narrow ? 2 : 4));
+    memset(sums, 0, (size_t)(PLACES * l->block) * (narrow ? 2 : 4));
     for (int32_t pass = 0; pass < passes; ++pass)
         for (int32_t g = 0; g < groups; g += part) {
             const int32_t count = groups - g < part ? groups - g : part;
@@ -158,7 +158,7 @@ AVX2 static void lookup_block(const Layer *l, int32_t first, const uint8_t *indi
                 lookup_four(l->tables + (four * groups + g) * 64, indices + (int64_t)g * PLACES, count, fills[l->bits],
                             tile + c * PLACES);
             }
-            add_tile(tile, sums, l->block, l->narrow, 4 * pass);
+            add_tile(tile, sums, l->block, narrow, 4 * pass);
         }
 }
 #endif

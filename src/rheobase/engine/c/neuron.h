@@ -42,8 +42,8 @@ static void neuron_plain(const Layer *l, int32_t first, int32_t block, const uin
     }
 }
 
-#if HAS_AVX2
-AVX2 static void neuron_wide(const Layer *l, int32_t first, int32_t block, const uint32_t *sums, uint32_t by_code,
+#ifdef __AVX2__
+static void neuron_wide(const Layer *l, int32_t first, int32_t block, const uint32_t *sums, uint32_t by_code,
                              uint32_t base, int32_t *membranes, uint64_t *spikes)
 {
     const __m256i factor = _mm256_set1_epi32((int32_t)by_code), add = _mm256_set1_epi32((int32_t)base);
@@ -67,32 +67,42 @@ AVX2 static void neuron_wide(const Layer *l, int32_t first, int32_t block, const
     }
 }
 
-/* In 16 bits: I + bias fits them, so one saturating addition and a clip are the same as a clip of the exact sum. */
-AVX2 static void neuron_narrow(const Layer *l, int32_t first, int32_t block, const uint16_t *sums, uint32_t by_code,
-                               uint32_t base, int16_t *membranes, uint64_t *spikes)
+/* In 16 bits, all steps of a place in turn, so that membranes stay in registers: `sums` are [steps][BLOCK]. I + bias fits 16 bits, so
+   one saturating addition and a clip are the same as a clip of the exact sum. */
+static APART void neuron_narrow(const Layer *l, int32_t first, int32_t steps, const uint16_t *sums, uint32_t by_code,
+                          const uint32_t *bases, int16_t *membranes, uint64_t (*spikes)[BLOCK / 64])
 {
-    const __m256i factor = _mm256_set1_epi16((int16_t)by_code), add = _mm256_set1_epi16((int16_t)base);
+    const __m256i factor = _mm256_set1_epi16((int16_t)by_code);
     const __m256i top = _mm256_set1_epi16((int16_t)l->saturation), bottom = _mm256_set1_epi16((int16_t)-l->saturation);
     const __m128i shift = _mm_cvtsi32_si128(l->leak_shift);
-    for (int32_t c = 0; c < block; c += 32) {
-        __m256i silent[2];
+    for (int32_t c = 0; c < l->block; c += 32) {
+        __m256i v[2], threshold[2], bias[2], reset[2];
         for (int k = 0; k < 2; ++k) {
-            const int32_t at = c + 16 * k;
-            const __m256i threshold = LOAD(l->threshold16 + first + at);
-            const __m256i current = _mm256_add_epi16(_mm256_mullo_epi16(LOAD(sums + at), factor),
-                                                     _mm256_add_epi16(add, LOAD(l->bias16 + first + at)));
-            __m256i v = LOAD(membranes + at);
-            if (l->leak == SHIFT)
-                v = _mm256_sub_epi16(v, _mm256_sra_epi16(v, shift));
-            v = _mm256_adds_epi16(v, current);
-            v = _mm256_max_epi16(_mm256_min_epi16(v, top), bottom);
-            silent[k] = _mm256_cmpgt_epi16(threshold, v);
-            v = l->hard ? _mm256_blendv_epi8(LOAD(l->reset16 + first + at), v, silent[k])
-                        : _mm256_sub_epi16(v, _mm256_andnot_si256(silent[k], threshold));
-            STORE(membranes + at, v);
+            const int32_t at = first + c + 16 * k;
+            v[k] = LOAD(membranes + c + 16 * k);
+            threshold[k] = LOAD(l->threshold16 + at);
+            bias[k] = LOAD(l->bias16 + at);
+            reset[k] = LOAD(l->reset16 + at);
         }
-        const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(silent[0], silent[1]), 0xd8);
-        spikes[c / 64] |= (uint64_t)~(uint32_t)_mm256_movemask_epi8(bytes) << c % 64;
+        for (int32_t t = 0; t < steps; ++t) {
+            const __m256i base = _mm256_set1_epi16((int16_t)bases[t]);
+            __m256i silent[2];
+            for (int k = 0; k < 2; ++k) {
+                const __m256i sum = LOAD(sums + t * BLOCK + c + 16 * k);
+                const __m256i current = _mm256_add_epi16(_mm256_mullo_epi16(sum, factor), _mm256_add_epi16(base, bias[k]));
+                if (l->leak == SHIFT)
+                    v[k] = _mm256_sub_epi16(v[k], _mm256_sra_epi16(v[k], shift));
+                v[k] = _mm256_adds_epi16(v[k], current);
+                v[k] = _mm256_max_epi16(_mm256_min_epi16(v[k], top), bottom);
+                silent[k] = _mm256_cmpgt_epi16(threshold[k], v[k]);
+                v[k] = l->hard ? _mm256_blendv_epi8(reset[k], v[k], silent[k])
+                               : _mm256_sub_epi16(v[k], _mm256_andnot_si256(silent[k], threshold[k]));
+            }
+            const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(silent[0], silent[1]), 0xd8);
+            spikes[t][c / 64] |= (uint64_t)~(uint32_t)_mm256_movemask_epi8(bytes) << c % 64;
+        }
+        for (int k = 0; k < 2; ++k)
+            STORE(membranes + c + 16 * k, v[k]);
     }
 }
 #endif

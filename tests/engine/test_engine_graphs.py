@@ -1,0 +1,123 @@
+"""The engine on graphs: every op on every value, and every convolutional model, equal to the reference bit for bit."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from program_cases import frames_for, graphs, residual_program, weight
+from test_engine import able, assert_exact, needs_compiler
+
+from model_cases import CONVOLUTIONAL
+from rheobase.compression import QuantConfig, ReScaWConfig, harden, quantise_
+from rheobase.engine import Engine
+from rheobase.engine.library import KERNELS
+from rheobase.engine.plan import plan
+from rheobase.models import create_model
+from rheobase.program import (
+    Add,
+    Conv2d,
+    Flatten,
+    Linear,
+    Neuron,
+    OrPool,
+    Program,
+    Readout,
+    Rescale,
+    SumPool,
+    reference,
+)
+from rheobase.program.lower import lower
+
+sys.path.append(str(Path(__file__).parents[1] / "compression"))
+from graph_cases import used
+
+pytestmark = needs_compiler
+
+
+def assert_streams(program: Program, frames: np.ndarray, expected: np.ndarray, **options) -> None:
+    stream = Engine(program, **options).stream(frames.shape[1])
+    for frame, logits in zip(frames, expected, strict=True):
+        assert np.array_equal(stream.step(frame), logits)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graphs(), st.sampled_from([None, *KERNELS]), st.integers(1, 2), st.data())
+def test_random_graphs(program, kernel, threads, data):
+    options = {"isa": data.draw(st.sampled_from(able())), "kernel": kernel, "threads": threads}
+    random = frames_for(program, 2, 0)
+    frames = np.concatenate([random, np.full_like(random, 255)], axis=1)
+    assert_exact(program, frames, **options)
+    assert_streams(program, frames, reference.run(program, frames).logits, **options)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@torch.no_grad()
+def test_every_convolutional_model(name, threads):
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=4, input_size=(32, 32), width=1 / 16)
+    quantise_(model, QuantConfig(weights=ReScaWConfig(bits=4), edge_bits=8))
+    program = lower(harden(used(model, 1)), name=name, T=2)
+    frames = frames_for(program, 3, 0)
+    expected = reference.run(program, frames)
+    assert all(layer.any() for layer in expected.spikes), "silent layers prove nothing"
+    assert_exact(program, frames, threads=threads)
+    engine = Engine(program, threads=threads)
+    for given_frames in (frames, torch.from_numpy(frames), frames[:, :1]):
+        logits = expected.logits[:, : given_frames.shape[1]]
+        assert np.array_equal(engine.run(given_frames), logits)
+    assert_streams(program, frames, expected.logits, threads=threads)
+
+
+def test_channels_beyond_a_block_in_joins_groups_and_pools():
+    rng = np.random.default_rng(0)
+    for channels in (63, 64, 65, 130):
+        ops = [
+            Conv2d(weight(rng, (channels, 2, 3, 3), 1), padding=1),
+            Rescale(rng.integers(-9, 9, channels), rng.integers(-9, 9, channels), 2),
+            Neuron(rng.integers(1, 9, channels), rng.integers(-2, 2, channels)),
+            Conv2d(weight(rng, (channels, 1, 3, 3), 2), padding=1, groups=channels),
+            Add(inputs=(1, 3)),
+            Neuron(rng.integers(1, 9, channels), rng.integers(-2, 2, channels), leak_shift=1),
+            Add(inputs=(2, 5)),
+            OrPool(3, 2, 1),
+            OrPool(3, 2, 1, inputs=(5,)),
+            Add(inputs=(7, 8)),
+            Conv2d(weight(rng, (129, channels, 3, 3), 4)),
+            Conv2d(weight(rng, (258, 1, 1, 1), 1), groups=129),
+            SumPool(None),
+            Neuron(rng.integers(1, 90, 258), rng.integers(-2, 2, 258), bits=32),
+            Flatten(),
+            Linear(weight(rng, (3, 258), 4)),
+            Readout(np.zeros(3, int)),
+        ]
+        program = Program("wide", (2, 6, 7), 3, ops)
+        for isa in able():
+            assert_exact(program, frames_for(program, 2, 1), isa=isa, threads=2)
+
+
+def test_residual_layers_end_in_one_pass():
+    """A convolution with its rescaling, its shortcut and its neuron is one layer, which keeps its row for the next."""
+    program = residual_program()
+    stages = plan(program)
+    assert [stages[0].name, stages[2].name] == ["op 0 Conv2d 'stem'", "op 3 Conv2d 'depthwise'"]
+    stem = stages[0]
+    assert (stem.head, len(stem.tail), stem.keep, stem.ends) == ("sums", 1, True, program.ops[2])
+    assert (stages[1].head, stages[2].head) == ("load", "conv")
+    assert (len(stages[2].tail), stages[2].keep, stages[2].ends) == (2, True, program.ops[6])
+    for isa in able():
+        assert_exact(program, frames_for(program, 3, 0), isa=isa)
+
+
+def test_a_profile_of_a_graph_names_all_layers():
+    program = residual_program()
+    engine = Engine(program)
+    parts = engine.profile(frames_for(program, 2, 0))
+    assert len(parts) == len(plan(program))
+    assert all(part.seconds > 0 for part in parts)
+    engine.choose([part.rate for part in parts])
+    assert_exact(program, frames_for(program, 2, 0))
