@@ -1,5 +1,6 @@
 """The neuron scan: surrogate derivatives, a plain torch reference, a fused C kernel compiled on first use."""
 
+from rheobase.kernels.gradients import EventGradient
 from rheobase.kernels.membranes import (
     MEMBRANES,
     Membrane,
@@ -26,6 +27,7 @@ __all__ = [
     "MEMBRANES",
     "SURROGATES",
     "Atan",
+    "EventGradient",
     "Membrane",
     "MembraneBase",
     "PiecewiseQuadratic",
