@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from rheobase.config import Config
 from rheobase.errors import RecipeError
+from rheobase.kernels import Executed
 from rheobase.models.model import ModelConfig, SpikingModel
 from rheobase.spiketime import (
     Conv2d,
     Dropout,
-    Executed,
     FirstEvent,
     FirstSpike,
     Geometry,

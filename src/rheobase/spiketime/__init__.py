@@ -5,6 +5,7 @@ weights and inputs: `RelPsp` (STDBP), `StdEd`, and the baselines `Mostafa`, `Gol
 networks are the model `spike_time` (`rheobase.models`).
 """
 
+from rheobase.kernels.work import Executed, counted
 from rheobase.spiketime.comsa import Comsa, Pulses
 from rheobase.spiketime.crossing import CrossingRule, Crossings, Reference
 from rheobase.spiketime.encoding import CodingConv2d, FirstEvent, Latency, LatencyConfig
@@ -17,7 +18,6 @@ from rheobase.spiketime.rel_psp import RelPsp
 from rheobase.spiketime.rules import Rule, RuleConfig
 from rheobase.spiketime.s4nn import S4NN
 from rheobase.spiketime.std_ed import StdEd
-from rheobase.spiketime.work import Executed, counted
 
 __all__ = [
     "S4NN",
