@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from rheobase.kernels import SURROGATES, Sigmoid, SquatMembrane, TanhMembrane, UniformMembrane
+from rheobase.kernels import SURROGATES, EventGradient, Sigmoid, SquatMembrane, TanhMembrane, UniformMembrane
 from rheobase.native import compiler
 
 OPTIONS = [
@@ -26,6 +26,18 @@ VARIANTS = [
     pytest.param({"membrane": TanhMembrane(bits=2)}, id="tanh"),
     pytest.param({"membrane": SquatMembrane(bits=8)}, id="squat"),
     pytest.param({"ternary": True, "membrane": UniformMembrane(bits=8, limit=1.3)}, id="ternary-uniform"),
+]
+EVENTS = [
+    pytest.param({"gradient": EventGradient()}, id="spike-local"),
+    pytest.param({"gradient": EventGradient(mask="band", band=0.625, temporal="isi")}, id="band-isi"),
+    pytest.param({"ternary": True, "gradient": EventGradient()}, id="ternary-spike-local"),
+    pytest.param(
+        {
+            "membrane": UniformMembrane(bits=4, limit=0.875),
+            "gradient": EventGradient(mask="band", band=0.625),
+        },
+        id="uniform-band-local",
+    ),
 ]
 MEMBRANES = [
     *(UniformMembrane(bits=bits, limit=limit) for bits, limit in ((2, 0.75), (4, 0.875), (8, 1.0))),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scan_cases import MEMBRANES, OPTIONS, PLAIN, VARIANTS, drive, gradients, needs_compiler
+from scan_cases import EVENTS, MEMBRANES, OPTIONS, PLAIN, VARIANTS, drive, gradients, needs_compiler
 from torch.utils.flop_counter import FlopCounterMode
 
 from rheobase.errors import RheobaseError
@@ -49,7 +49,7 @@ def agree(x, leak, threshold, options, seed=0, close=None):
     return ours
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", VARIANTS + EVENTS)
 @pytest.mark.parametrize("options", OPTIONS)
 def test_all_options(options, variant):
     options = options | variant
@@ -172,7 +172,7 @@ def test_channels_last_stays_channels_last():
     assert spikes.stride() == grad.stride() == x.stride()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", VARIANTS + EVENTS[:2])
 @pytest.mark.parametrize("size", [33, 1 << 19])  # the larger is written around the cache
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precisions(dtype, size, variant):
@@ -239,7 +239,7 @@ def test_idle_memory_is_bounded(monkeypatch):
     assert buffers.idle_bytes() == 0
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", VARIANTS + EVENTS)
 def test_eager_call_and_operator_agree(variant):
     x, leak = drive(4, 2, 3, 50), torch.tensor([0.3, 0.5, 0.9])
     grad = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
@@ -268,7 +268,9 @@ def test_no_second_derivative():
         grad.sum().backward()
 
 
-@pytest.mark.parametrize("membrane", [(None, 0, ()), ("squat", 4, (1.0, 0.0, 0.2, 0.5))])
+@pytest.mark.parametrize(
+    "membrane", [(None, 0, (), None, 0.0, False), ("squat", 4, (1.0, 0.0, 0.2, 0.5), "band", 0.5, True)]
+)
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_operator_contract(per_channel, membrane):
     leak, threshold = (torch.full((3,) * per_channel, value, requires_grad=True) for value in (0.5, 1.0))
@@ -284,7 +286,7 @@ def test_operator_contract(per_channel, membrane):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # the second runs the reference
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", VARIANTS + EVENTS[:2])
 def test_compiles_without_a_graph_break(variant, dtype):
     torch._dynamo.reset()
     x = drive(3, 2, 4).to(dtype).requires_grad_()

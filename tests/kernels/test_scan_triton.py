@@ -5,7 +5,7 @@ import os
 
 import pytest
 import torch
-from scan_cases import MEMBRANES, OPTIONS, PLAIN, VARIANTS, drive
+from scan_cases import EVENTS, MEMBRANES, OPTIONS, PLAIN, VARIANTS, drive
 
 from rheobase.kernels import scan_reference
 from rheobase.kernels.options import scan_options
@@ -35,7 +35,7 @@ def agree(x, leak, threshold, given):
     assert none is None and torch.equal(plain, gx)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", VARIANTS + EVENTS)
 @pytest.mark.parametrize("options", OPTIONS[::3])
 def test_all_options(options, variant):
     leak, threshold = torch.tensor([0.3, 0.5, 1.0]), torch.tensor([1.0, 0.75, 0.4])

@@ -6,7 +6,16 @@ import torch
 from cases import INF, named
 
 from rheobase.errors import DataError, RecipeError
-from rheobase.objectives import CrossEntropy, Outputs
+from rheobase.models import create_model, list_models, model_options
+from rheobase.objectives import (
+    CrossEntropy,
+    Outputs,
+    RelativeTarget,
+    StableSpike,
+    WeightSum,
+    WeightSumConfig,
+    weight_sum_cost,
+)
 from rheobase.spiketime import (
     S4NN,
     Comsa,
@@ -23,13 +32,8 @@ from rheobase.spiketime import (
     MinPool2d,
     Mostafa,
     Pulses,
-    RelativeTarget,
     RelPsp,
-    SpikeTimeConfig,
     StdEd,
-    WeightSum,
-    spike_time_network,
-    weight_sum_cost,
 )
 from rheobase.training import ArrayFrames, OptimiserConfig, TrainConfig, evaluate, fit
 
@@ -50,10 +54,23 @@ def prototypes(seed):
     return draw(800), draw(400)
 
 
-def network(rule, layers="30", **options):
-    return spike_time_network(
-        SpikeTimeConfig(layers=layers, num_classes=4, input_size=(1, 20), rule=rule, **options)
+def build(size=(28, 28), classes=10, **options):
+    return create_model(
+        "spike_time",
+        num_classes=classes,
+        in_channels=1,
+        input_size=size,
+        input_unit=1 / 255,
+        options={key: value.model_dump() if key == "rule" else value for key, value in options.items()},
     )
+
+
+def network(rule, layers="30", **options):
+    return build((1, 20), 4, layers=layers, rule=rule, **options)
+
+
+def weight_sum(K):
+    return WeightSum(WeightSumConfig(K=K))
 
 
 def learns(net, objective, lr, epochs, seed=0):
@@ -74,7 +91,7 @@ def test_crossing_rules_learn_prototypes(rule):
     torch.manual_seed(0)
     exp = {"transform": "exp", "scale": 0.3} if rule.name == "mostafa" else {}
     net = network(rule, **exp)
-    assert learns(net, WeightSum(net, K=0.1), 5e-3, 8) >= 0.95
+    assert learns(net, weight_sum(0.1), 5e-3, 8) >= 0.95
 
 
 def test_std_ed_learns_prototypes():
@@ -93,7 +110,7 @@ def test_remedies_revive_a_network_that_starts_silent():
     for rule, K in ((RelPsp(init_sum=-8.0), 0.0), (RelPsp(init_sum=-8.0), 0.1)):
         torch.manual_seed(0)
         net = network(rule)
-        accuracies.append(learns(net, WeightSum(net, K=K), 2e-2, 8))
+        accuracies.append(learns(net, weight_sum(K), 2e-2, 8))
     assert accuracies[0] <= 0.5 and accuracies[1] >= 0.95
 
 
@@ -140,12 +157,12 @@ def test_dropout_silences_in_training_only():
 
 
 def test_latency():
-    x = T([0.0, 51.0, 255.0, 300.0]).expand(2, 1, 4)
+    x = T([0.0, 0.2, 1.0, 1.2]).expand(2, 1, 4)
     assert Latency()(x).tolist()[0] == pytest.approx([INF, 0.8, 0.0, 0.0])
     assert Latency(LatencyConfig(t_in=2.0, zero_pixel="last"))(x).tolist()[0] == pytest.approx(
         [2.0, 1.6, 0, 0]
     )
-    log = Latency(LatencyConfig(form="logarithmic", threshold=0.5, unit=1.0, tau=2.0))(T([[[0.5, 1.0]]]))
+    log = Latency(LatencyConfig(form="logarithmic", threshold=0.5, tau=2.0))(T([[[0.5, 1.0]]]))
     assert log.tolist()[0] == pytest.approx([INF, 2 * np.log(2)])
 
 
@@ -177,7 +194,9 @@ def test_weight_sum_counts_every_layer():
         for layer in net.modules():
             if isinstance(layer, Linear):
                 layer.weight.zero_()
-    loss = WeightSum(net, K=0.5)(Outputs(torch.zeros(1, 3, 4), {}, None), T([0, 1, 2]))
+    objective = weight_sum(0.5)
+    assert objective.layers(net) == ()
+    loss = objective(Outputs(torch.zeros(1, 3, 4), {}, None), T([0, 1, 2]))
     assert loss.parts["weight_sum"].item() == pytest.approx(2.0 * (30 + 4))
     assert loss.total.item() == pytest.approx(np.log(4) + 0.5 * 2.0 * 34)
 
@@ -191,8 +210,7 @@ def test_pulses_are_inputs_that_learn():
 
 
 def test_network_of_a_string():
-    config = SpikeTimeConfig(layers="4C5-P2-6C3-P2-20", num_classes=3, dropout=0.1)
-    net = spike_time_network(config)
+    net = build(classes=3, layers="4C5-P2-6C3-P2-20", dropout=0.1)
     x = torch.randint(0, 256, (1, 2, 1, 28, 28)).float()
     assert net(x).shape == (1, 2, 3)
     shapes = {name: list(t.shape[1:]) for name, t in net.eval().spike_times(x).items()}
@@ -206,7 +224,7 @@ def test_network_of_a_string():
 
 
 def test_std_ed_network_reads_the_membrane():
-    net = spike_time_network(SpikeTimeConfig(layers="5", rule=StdEd(), num_classes=3, input_size=(2, 2)))
+    net = build((2, 2), 3, layers="5", rule=StdEd())
     x = torch.randint(1, 256, (1, 2, 1, 2, 2)).float()
     assert list(net.spike_times(x)) == ["encoder", "linear1"]
     assert net.double()(x.double()).shape == (1, 2, 3)
@@ -215,12 +233,12 @@ def test_std_ed_network_reads_the_membrane():
 @pytest.mark.parametrize("layers", ["16D5", "400-16C5", "P2-400-P2", "", "C5"])
 def test_strings_that_are_no_network(layers):
     with pytest.raises(RecipeError, match="is none of"):
-        spike_time_network(SpikeTimeConfig(layers=layers))
+        build(layers=layers)
 
 
 def test_kernel_that_does_not_fit():
     with pytest.raises(RecipeError, match="does not fit"):
-        spike_time_network(SpikeTimeConfig(layers="4C5-4C5", input_size=(6, 6)))
+        build((6, 6), layers="4C5-4C5")
 
 
 def test_convolution_refuses_a_time_axis():
@@ -229,14 +247,15 @@ def test_convolution_refuses_a_time_axis():
 
 
 def test_rules_are_data():
-    config = SpikeTimeConfig.model_validate({"layers": "10", "rule": {"name": "goltz2", "tau_s": 0.5}})
-    assert config.rule == Goltz2(tau_s=0.5)
-    assert SpikeTimeConfig.model_validate_json(config.model_dump_json()) == config
+    net = build(layers="10", rule=Goltz2(tau_s=0.5))
+    assert net.features.linear1.rule == Goltz2(tau_s=0.5)
+    again = create_model(**dict(net.config))
+    assert again.config == net.config and again.features.linear1.rule == Goltz2(tau_s=0.5)
 
 
 def test_time_step_work_by_hand():
     """A 1x2x2 map, 3C2 -> 3 neurons of 4 synapses, 5 of 3, then 2 of 5; 7 samples, 4 steps."""
-    net = spike_time_network(SpikeTimeConfig(layers="3C2-5", num_classes=2, input_size=(2, 2)))
+    net = build((2, 2), 2, layers="3C2-5")
     work = net.time_step_work(torch.ones(1, 7, 1, 2, 2), steps=4)
     assert work.forward == work.updates == 4 * 7 * (12 + 15 + 10)
     assert work.errors == 4 * 7 * (15 + 10)
@@ -244,3 +263,39 @@ def test_time_step_work_by_hand():
 
 def test_views_leave_out_padding():
     assert Geometry(2, (3, 3), (3, 3), (1, 1), (1, 1)).views == 2 * (4 * 4 + 4 * 6 + 9)
+
+
+def test_a_registered_model():
+    """What code that takes any registered model relies on."""
+    net = build(layers="8")
+    assert "spike_time" in list_models()
+    assert model_options("spike_time")["rule"]["name"] == "rel_psp"
+    assert net.neurons() == {} and net.feature_layer is None
+    x = torch.randint(0, 256, (4, 2, 1, 28, 28)).float()
+    assert torch.equal(net(x), net.forward_head(net.forward_features(x)).unsqueeze(0))
+    half = build(layers="8C5-8").config.model_copy(update={"width": 0.5})
+    assert [len(w) for w in create_model(**dict(half)).parameters()] == [4, 4, 10]
+    with pytest.raises(DataError, match="in_channels=2"):
+        net(torch.zeros(1, 2, 2, 28, 28))
+
+
+def test_what_a_spike_time_network_has_not():
+    with pytest.raises(RecipeError, match=r"leave out neuron and head.*options\.rule"):
+        create_model("spike_time", num_classes=2, input_size=(4, 4), neuron="lif_soft")
+    with pytest.raises(RecipeError, match=r"rule = .*relpsp.*'rel_psp'"):
+        create_model("spike_time", num_classes=2, input_size=(4, 4), options={"rule": {"name": "relpsp"}})
+    with pytest.raises(RecipeError, match="its options say"):
+        _ = build().config.neuron_config
+    with pytest.raises(RecipeError, match="no feature_layer"):
+        StableSpike().layers(build())
+    with pytest.raises(RecipeError, match="no weight sums to hold up"):
+        WeightSum().layers(build(rule=StdEd()))
+
+
+def test_frames_of_events_give_first_event_times():
+    net = create_model(
+        "spike_time", num_classes=3, input_size=(1, 2), options={"layers": "4", "encoder": "first_event"}
+    )
+    x = torch.zeros(4, 1, 2, 1, 2)
+    x[2, 0, 0, 0, 1] = 3.0
+    assert net.spike_times(x)["encoder"].flatten().tolist() == [INF, 0.5, INF, INF]

@@ -4,8 +4,8 @@ import pytest
 import torch
 from cases import INF, fire
 
-from rheobase.objectives import Outputs
-from rheobase.spiketime import S4NN, RelativeTarget
+from rheobase.objectives import Outputs, RelativeTarget, RelativeTargetConfig
+from rheobase.spiketime import S4NN
 
 T = torch.tensor
 
@@ -38,7 +38,7 @@ def test_gradient_to_times_has_norm_one():
 
 def test_relative_target():
     t = T([[0.2, 0.25, 0.6], [1.0, 1.0, 1.0]])
-    goal = RelativeTarget(t_max=1.0, gamma=0.1).goal(t, T([1, 0]))
+    goal = RelativeTarget(RelativeTargetConfig(t_max=1.0, gamma=0.1)).goal(t, T([1, 0]))
     assert goal.flatten().tolist() == pytest.approx([0.3, 0.2, 0.6, 0.9, 1.0, 1.0])
     loss = RelativeTarget()(Outputs(-t.unsqueeze(0), {}, None), T([1, 0]))
     assert loss.total.item() == pytest.approx((0.01 + 0.0025 + 0.01) / 2 / 2)

@@ -1,5 +1,6 @@
 """The neuron scan: surrogate derivatives, a plain torch reference, a fused C kernel compiled on first use."""
 
+from rheobase.kernels.gradients import EventGradient
 from rheobase.kernels.membranes import (
     MEMBRANES,
     Membrane,
@@ -10,6 +11,7 @@ from rheobase.kernels.membranes import (
 )
 from rheobase.kernels.reference import membrane_trace, scan_reference
 from rheobase.kernels.scan import neuron_scan
+from rheobase.kernels.sparse import sparse_backward
 from rheobase.kernels.surrogates import (
     SURROGATES,
     Atan,
@@ -21,11 +23,14 @@ from rheobase.kernels.surrogates import (
     Triangular,
     spike,
 )
+from rheobase.kernels.work import Executed, counted
 
 __all__ = [
     "MEMBRANES",
     "SURROGATES",
     "Atan",
+    "EventGradient",
+    "Executed",
     "Membrane",
     "MembraneBase",
     "PiecewiseQuadratic",
@@ -37,8 +42,10 @@ __all__ = [
     "TanhMembrane",
     "Triangular",
     "UniformMembrane",
+    "counted",
     "membrane_trace",
     "neuron_scan",
     "scan_reference",
+    "sparse_backward",
     "spike",
 ]

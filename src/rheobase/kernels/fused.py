@@ -45,7 +45,8 @@ class _Scan(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("x", "grad", "out", "leak", "threshold", "sums", "stairs")),
         *((name, ctypes.c_int64) for name in ("T", "n", "channels", "inner")),
         *((name, ctypes.c_int32) for name in ("dtype", "hard", "detach", "strict", "surrogate", "ternary")),
-        *((name, ctypes.c_float) for name in ("v_reset", "a", "b")),
+        ("event_local", ctypes.c_int32),
+        *((name, ctypes.c_float) for name in ("v_reset", "a", "b", "low", "high")),
     ]
 
 
@@ -141,9 +142,11 @@ def _call(
         options.strict,
         loop,
         options.ternary,
+        options.event_local,
         options.v_reset or 0.0,
         a,
         b,
+        *options.window,
     )
     if (native.scan_forward if grad is None else native.scan_backward)(scan, threads):
         raise MemoryError("the neuron scan found no memory for its scratch")

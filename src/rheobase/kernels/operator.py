@@ -46,13 +46,27 @@ def fused_scan(
     membrane: str | None,
     membrane_bits: int,
     membrane_numbers: Sequence[float],
+    mask: str | None,
+    band: float,
+    event_local: bool,
 ) -> Tensor:
     """The scan of `reference.py` in one pass over memory; the options are those of `ScanOptions`.
 
     Shape: x [T, N, C, ...] float32, bfloat16 or float16; leak and threshold [] or [C]; spikes like x.
     """
     options = ScanOptions(
-        v_reset, detach_reset, strict, surrogate, shape, ternary, membrane, membrane_bits, membrane_numbers
+        v_reset,
+        detach_reset,
+        strict,
+        surrogate,
+        shape,
+        ternary,
+        membrane,
+        membrane_bits,
+        membrane_numbers,
+        mask,
+        band,
+        event_local,
     )
     spikes: Tensor = _kernels(x).forward(x, leak, threshold, options)
     return spikes
@@ -73,11 +87,25 @@ def fused_scan_backward(
     membrane: str | None,
     membrane_bits: int,
     membrane_numbers: Sequence[float],
+    mask: str | None,
+    band: float,
+    event_local: bool,
     want_sums: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients to x, leak and threshold; the last two are zeros unless `want_sums`."""
     options = ScanOptions(
-        v_reset, detach_reset, strict, surrogate, shape, ternary, membrane, membrane_bits, membrane_numbers
+        v_reset,
+        detach_reset,
+        strict,
+        surrogate,
+        shape,
+        ternary,
+        membrane,
+        membrane_bits,
+        membrane_numbers,
+        mask,
+        band,
+        event_local,
     )
     gx, sums = _kernels(x).backward(grad, x, leak, threshold, options, want_sums)
     if sums is None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
+from rheobase.kernels.gradients import EventGradient, window
 from rheobase.kernels.membranes import MEMBRANES, MembraneBase
 from rheobase.kernels.surrogates import SurrogateBase
 
@@ -23,6 +24,14 @@ class ScanOptions(NamedTuple):
     membrane: str | None = None
     membrane_bits: int = 0
     membrane_numbers: Sequence[float] = ()
+    mask: str | None = None
+    band: float = 0.0
+    event_local: bool = False
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The least and the greatest h - threshold that pass gradients."""
+        return window(self.mask, self.band, self.strict)
 
 
 def scan_options(
@@ -32,14 +41,17 @@ def scan_options(
     surrogate: SurrogateBase,
     ternary: bool = False,
     membrane: MembraneBase | None = None,
+    gradient: EventGradient | None = None,
 ) -> ScanOptions:
-    """The options with surrogate and membrane quantiser as names and numbers."""
-    plain = ScanOptions(v_reset, detach_reset, strict, surrogate.name, surrogate.shape, ternary)
-    if membrane is None:
-        return plain
-    return plain._replace(
-        membrane=membrane.name, membrane_bits=membrane.bits, membrane_numbers=membrane.numbers
-    )
+    """The options with surrogate, membrane quantiser and event gradient as names and numbers."""
+    options = ScanOptions(v_reset, detach_reset, strict, surrogate.name, surrogate.shape, ternary)
+    if membrane is not None:
+        options = options._replace(
+            membrane=membrane.name, membrane_bits=membrane.bits, membrane_numbers=membrane.numbers
+        )
+    if gradient is not None:
+        options = options._replace(mask=gradient.mask, band=gradient.band, event_local=gradient.local)
+    return options
 
 
 class Staircase(NamedTuple):

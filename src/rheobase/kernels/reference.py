@@ -8,7 +8,8 @@ w[t] = h[t] * (1 - |s[t]|) + v_reset * s[t]   hard reset
 v[t] = w[t]
 v[t] = levels[i], edges[i-1] <= w[t] < edges[i]   with a membrane quantiser (`membranes.py`)
 
-The spike is decided on h, which is not rounded; backward takes the quantiser's slope at w for dv/dw.
+The spike is decided on h, which is not rounded; backward takes the quantiser's slope at w for dv/dw. An event
+gradient (`gradients.py`) keeps ds/dh, and with `event_local` all of dL/dh, to a window of h.
 
 Source: ternary spikes: Guo et al., "Ternary Spike" (AAAI 2024, arXiv 2312.06372); rounded membranes: Wei et al.,
 Q-SNN (ACM MM 2024, arXiv 2406.13672).
@@ -21,8 +22,9 @@ import torch
 from torch import Tensor
 
 from rheobase.errors import RheobaseError
+from rheobase.kernels.gradients import OPEN, EventGradient, window
 from rheobase.kernels.membranes import MembraneBase
-from rheobase.kernels.surrogates import SurrogateBase, spike
+from rheobase.kernels.surrogates import SurrogateBase, shut, spike
 
 
 def check(x: Tensor, value: float | Tensor, name: str) -> None:
@@ -96,12 +98,13 @@ def membrane_trace(
     surrogate: SurrogateBase,
     ternary: bool = False,
     membrane: MembraneBase | None = None,
+    gradient: EventGradient | None = None,
     smooth: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Spikes and the membrane h before reset, as in the equations above; both carry gradients.
 
-    `smooth` replaces the step by the surrogate's soft one and the stairs by the quantiser's smooth curve, so that
-    finite differences can check gradients.
+    `smooth` replaces the step by the surrogate's soft one (constant where a mask is shut) and the stairs by the
+    quantiser's smooth curve, so that finite differences can check gradients (not `event_local`, which is none).
 
     Shape: x [T, N, C, ...] (or [T, ...] with scalar parameters); both results like x. Half precisions are
     computed in float32.
@@ -114,14 +117,24 @@ def membrane_trace(
     wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     leak, threshold = broadcast(leak, wide), broadcast(threshold, wide)
 
+    passes = OPEN if gradient is None else window(gradient.mask, gradient.band, strict)
+    local = gradient is not None and gradient.local
+
     def fire(u: Tensor) -> Tensor:
-        return surrogate.smooth(u) if smooth else spike(u, surrogate, strict)
+        return surrogate.smooth(u.clamp(*passes)) if smooth else spike(u, surrogate, strict, passes)
+
+    def at_events(h: Tensor) -> Tensor:
+        silent = shut(h - threshold, passes)
+        if ternary:
+            silent &= shut(-h - threshold, passes)
+        return torch.where(silent, h.detach(), h)
 
     v = torch.zeros_like(wide[0])
     settle = rounding(membrane, wide, smooth)
     spikes, membranes = [], []
     for step in wide.unbind(0):
         h = leak * v + step
+        h = at_events(h) if local else h
         fired = s = fire(h - threshold)
         if ternary:
             down = fire(-h - threshold)
@@ -145,6 +158,7 @@ def scan_reference(
     surrogate: SurrogateBase,
     ternary: bool = False,
     membrane: MembraneBase | None = None,
+    gradient: EventGradient | None = None,
     smooth: bool = False,
 ) -> Tensor:
     """The spikes of `membrane_trace`: what `neuron_scan` computes, in plain torch on any device and dtype.
@@ -164,6 +178,7 @@ def scan_reference(
         surrogate=surrogate,
         ternary=ternary,
         membrane=membrane,
+        gradient=gradient,
         smooth=smooth,
     )
     return spikes

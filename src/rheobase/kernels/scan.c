@@ -54,15 +54,18 @@ typedef struct {
     double *sums;                  /* [threads][2][channels]: gradients to leak and threshold, or NULL */
     const Stairs *stairs;          /* or NULL */
     int64_t T, n, channels, inner;
-    int32_t dtype, hard, detach, strict, surrogate, ternary;
+    int32_t dtype, hard, detach, strict, surrogate, ternary, event_local;
     float v_reset, a, b;           /* a, b: numbers of the surrogate, see derivative */
+    float low, high;               /* the window of h - threshold that passes gradients */
 } Scan;
 
 /* ---- one element ---- */
 
 typedef struct {
-    float v_reset, edge, a, b, keep;
-} Numbers;                         /* keep: 1 when gradients pass the reset, 0 when they are detached */
+    float v_reset, edge, a, b, low, high;
+    float keep;                    /* 1 when gradients pass the reset, 0 when they are detached */
+    float keep_silent;             /* 0 when gradients exist at events alone, else 1 */
+} Numbers;
 
 INLINE uint32_t bits_of(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
 INLINE float float_of(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
@@ -104,6 +107,12 @@ INLINE float derivative(float u, float a, float b, int surrogate) {
     }
 }
 
+/* 1 outside of the window, else 0; a NaN is inside. */
+INLINE float outside(float u, float low, float high) {
+    float below = u < low ? 1.0f : 0.0f;
+    return u > high ? 1.0f : below;
+}
+
 /* The level of w; NaN stays NaN. Up to 16 edges are counted with the row in registers; of 256 every sixteenth is, and a
  * binary search does the rest, whose loads are gathers. No loops, which would keep the row from being vectorised. */
 INLINE float nearest(float w, const Stairs *stairs, int bits) {
@@ -133,6 +142,7 @@ typedef struct {
     float *v;                      /* forward: the membrane. backward: dL/dv of this step, then of the one before */
     float *gleak, *gthreshold;     /* sums over time, one per element */
     Numbers k;
+    int masked;                    /* whether the window shuts anything out */
 } Row;
 
 /* out: the spikes, or the membrane before the reset. */
@@ -181,20 +191,31 @@ static void slope_row(int64_t m, const Stairs *stairs, const float *w, float *gv
 
 /* With p = 1[h >= threshold], n = 1[-h >= threshold] (ternary only), w the membrane after the reset, g_w = dL/dw:
  * g_p = dL/ds + g_w dw/dp;  g_n likewise;  g_h = g_p p'(h) + g_n n'(h) + g_w dw/dh;  dL/dv[t-1] = leak * g_h
+ * p' is 0 where h - threshold lies outside of the window, n' likewise; g_h is, when gradients exist at events alone.
  * `before`: for SUMS the membrane of the step before, not yet reset; for SUMS_FROM_V v[t-1] itself. */
 enum { NO_SUMS, SUMS, SUMS_FROM_V };
 INLINE void backward_row(int64_t m, const Numbers k, const float *restrict leak, const float *restrict threshold,
                          const float *restrict h, const float *restrict before, const float *restrict gs,
                          float *restrict gv, float *restrict gleak, float *restrict gthreshold, float *restrict gx,
-                         int surrogate, int hard, int sums, int ternary) {
+                         int surrogate, int hard, int sums, int ternary, int masked) {
     INDEPENDENT
     for (int64_t i = 0; i < m; i++) {
         float th = threshold[i], s = fire(h[i], th, k.edge, ternary), gw = gv[i];
         float gr = k.keep * gw;
         float gp = (gs[i] + gr * (hard ? k.v_reset - h[i] : -th)) * derivative(h[i] - th, k.a, k.b, surrogate);
-        float gn = 0.0f;
+        float gn = 0.0f, silent = 1.0f;
         if (ternary) gn = (gr * (hard ? -k.v_reset - h[i] : th) - gs[i]) * derivative(-h[i] - th, k.a, k.b, surrogate);
+        if (masked) {
+            silent = outside(h[i] - th, k.low, k.high);
+            gp = silent != 0.0f ? 0.0f : gp;
+        }
+        if (masked && ternary) {
+            const float quiet = outside(-h[i] - th, k.low, k.high);
+            gn = quiet != 0.0f ? 0.0f : gn;
+            silent *= quiet;
+        }
         float gh = gp - gn + (hard && s != 0.0f ? 0.0f : gw);
+        if (masked) gh = silent > k.keep_silent ? 0.0f : gh;
         if (sums) {
             float v = before[i];
             if (sums == SUMS) v = reset(v, fire(v, th, k.edge, ternary), th, k.v_reset, hard, ternary);
@@ -206,7 +227,7 @@ INLINE void backward_row(int64_t m, const Numbers k, const float *restrict leak,
     }
 }
 
-/* One compiled loop per combination: forward [hard][ternary], backward also [surrogate] and [sums]. */
+/* One compiled loop per combination: forward [hard][ternary], backward also [surrogate], [sums] and masked or not. */
 typedef void (*ForwardRow)(int64_t, const Row *, const float *, float *);
 typedef void (*BackwardRow)(int64_t, const Row *, const float *, const float *, const float *, float *);
 #define FORWARD(H, Q)                                                                                                \
@@ -222,7 +243,10 @@ typedef void (*BackwardRow)(int64_t, const Row *, const float *, const float *, 
 #define BACKWARD(S, P, H, Q)                                                                                         \
     static void back_##S##P##H##Q(int64_t m, const Row *r, const float *h, const float *before, const float *gs,     \
                                   float *gx) {                                                                       \
-        backward_row(m, r->k, r->leak, r->threshold, h, before, gs, r->v, r->gleak, r->gthreshold, gx, S, H, P, Q);  \
+        if (r->masked)                                                                                               \
+            backward_row(m, r->k, r->leak, r->threshold, h, before, gs, r->v, r->gleak, r->gthreshold, gx, S, H, P, Q, 1); \
+        else                                                                                                         \
+            backward_row(m, r->k, r->leak, r->threshold, h, before, gs, r->v, r->gleak, r->gthreshold, gx, S, H, P, Q, 0); \
     }
 #define EACH(DO, ...) DO(__VA_ARGS__ 0, 0) DO(__VA_ARGS__ 0, 1) DO(__VA_ARGS__ 1, 0) DO(__VA_ARGS__ 1, 1)
 #define TABLE(N) {{N##00, N##01}, {N##10, N##11}}
@@ -335,7 +359,9 @@ typedef int (*Work)(const Scan *k, int64_t block, int64_t first, int64_t last, i
 static Row make_row(const Scan *k, float *rows, int64_t block) {
     return (Row){rows + LEAK * block, rows + THRESHOLD * block, rows + V * block, rows + GLEAK * block,
                  rows + GTHRESHOLD * block,
-                 {k->v_reset, k->strict ? 0x1p-149f : 0.0f, k->a, k->b, k->detach ? 0.0f : 1.0f}};
+                 {k->v_reset, k->strict ? 0x1p-149f : 0.0f, k->a, k->b, k->low, k->high, k->detach ? 0.0f : 1.0f,
+                  k->event_local ? 0.0f : 1.0f},
+                 k->low > -INFINITY || k->high < INFINITY};
 }
 
 /* Parameters and a membrane of 0 for the block at `at`; with one channel the parameters of the first block stay. */

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rheobase.errors import RheobaseError, unknown
 from rheobase.kernels import fused, operator
+from rheobase.kernels.gradients import EventGradient
 from rheobase.kernels.membranes import MembraneBase
 from rheobase.kernels.options import scan_options
 from rheobase.kernels.reference import check, scan_reference
@@ -61,6 +62,7 @@ def neuron_scan(
     surrogate: SurrogateBase,
     ternary: bool = False,
     membrane: MembraneBase | None = None,
+    gradient: EventGradient | None = None,
 ) -> Tensor:
     """Spikes of a leaky integrate-and-fire neuron over time, starting from a membrane of 0.
 
@@ -69,7 +71,7 @@ def neuron_scan(
     threshold)` for ds/dh; `detach_reset` cuts the gradient through s where it resets the membrane.
     Gradients reach x, leak and threshold. `ternary` also fires -1 at `h <= -threshold`, and the reset takes the
     signed spike; `membrane` rounds the stored v to the few levels of a quantiser (`membranes.py`), after the spike
-    is decided.
+    is decided; `gradient` restricts the backward pass to events (`gradients.py`; its `warmup` is the caller's).
 
     On CPU, and on CUDA with triton, float32, bfloat16 and float16 run fused: spikes equal the reference's bit
     for bit, and only x is kept for the backward pass. Everything else, and everything when
@@ -92,8 +94,9 @@ def neuron_scan(
             surrogate=surrogate,
             ternary=ternary,
             membrane=membrane,
+            gradient=gradient,
         )
     check(x, leak, "leak")
     check(x, threshold, "threshold")
-    options = scan_options(v_reset, detach_reset, strict, surrogate, ternary, membrane)
+    options = scan_options(v_reset, detach_reset, strict, surrogate, ternary, membrane, gradient)
     return operator.scan(x, leak, threshold, options)

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rheobase.config import Config
+from rheobase.kernels.gradients import OPEN
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -147,26 +148,40 @@ SURROGATES: dict[str, type[SurrogateBase]] = {
 
 class _Spike(torch.autograd.Function):
     @staticmethod
-    def forward(u: Tensor, surrogate: SurrogateBase, strict: bool) -> Tensor:
+    def forward(u: Tensor, surrogate: SurrogateBase, strict: bool, window: tuple[float, float]) -> Tensor:
         return (u > 0 if strict else u >= 0).to(u.dtype)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, SurrogateBase, bool], output: Tensor) -> None:
-        u, ctx.surrogate, _ = inputs
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, SurrogateBase, bool, tuple[float, float]], output: Tensor
+    ) -> None:
+        u, ctx.surrogate, _, ctx.window = inputs
         ctx.save_for_backward(u)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (u,) = ctx.saved_tensors
-        return grad * ctx.surrogate.derivative(u), None, None
+        passed = grad * ctx.surrogate.derivative(u)
+        return passed if ctx.window == OPEN else passed.masked_fill(shut(u, ctx.window), 0), None, None, None
 
 
-def spike(u: Tensor, surrogate: SurrogateBase, strict: bool = False) -> Tensor:
-    """Fire where the membrane reaches the threshold; the gradient is the surrogate's.
+def shut(u: Tensor, window: tuple[float, float]) -> Tensor:
+    """Where u lies outside of a window of `gradients.py`; NaN does not.
 
-    `s = 1[u >= 0]` (`strict`: `1[u > 0]`), `ds/du = surrogate.derivative(u)`.
+    Shape: u any -> bool, same shape.
+    """
+    low, high = window
+    return (u < low) | (u > high)
+
+
+def spike(
+    u: Tensor, surrogate: SurrogateBase, strict: bool = False, window: tuple[float, float] = OPEN
+) -> Tensor:
+    """Fire where the membrane reaches the threshold; the gradient is the surrogate's, within `window`.
+
+    `s = 1[u >= 0]` (`strict`: `1[u > 0]`), `ds/du = surrogate.derivative(u) * 1[low <= u <= high]`.
 
     Shape: u any; the spikes have the same shape and dtype and are 0 or 1.
     """
-    spikes: Tensor = _Spike.apply(u, surrogate, strict)
+    spikes: Tensor = _Spike.apply(u, surrogate, strict, window)
     return spikes

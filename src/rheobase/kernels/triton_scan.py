@@ -73,6 +73,11 @@ def _derivative(u, a, b, SURROGATE: tl.constexpr):
 
 
 @triton.jit
+def _outside(u, low, high):
+    return (u < low) | (u > high)
+
+
+@triton.jit
 def _slope(w, centre, half, CURVED: tl.constexpr):
     d = _derivative(w - centre, half, 1.0, 0)
     if CURVED:
@@ -178,12 +183,16 @@ def _backward(
     edges,
     centre,
     half,
+    low,
+    high,
     SURROGATE: tl.constexpr,
     HARD: tl.constexpr,
     STRICT: tl.constexpr,
     TERNARY: tl.constexpr,
     BITS: tl.constexpr,
     CURVED: tl.constexpr,
+    MASKED: tl.constexpr,
+    LOCAL: tl.constexpr,
     SUMS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -230,7 +239,16 @@ def _backward(
         gn = tl.full((BLOCK,), 0.0, tl.float32)
         if TERNARY:
             gn = (gr * (-v_reset - h if HARD else th) - gs) * _derivative(-h - th, a, b, SURROGATE)
+        if MASKED:
+            silent = _outside(h - th, low, high)
+            gp = tl.where(silent, 0.0, gp)
+            if TERNARY:
+                quiet = _outside(-h - th, low, high)
+                gn = tl.where(quiet, 0.0, gn)
+                silent = silent & quiet
         gh = gp - gn + (tl.where(s != 0.0, 0.0, gw) if HARD else gw)
+        if LOCAL:
+            gh = tl.where(silent, 0.0, gh)
         if SUMS:
             if done < T - 1:  # before the first step v is 0
                 before = tl.load(h_of + at - n, mask=inside, other=0.0)
@@ -335,8 +353,11 @@ def backward(
             *launch.tables,
             launch.stairs.centre,
             launch.stairs.half,
+            *options.window,
             CURVED=launch.stairs.curved,
             SURROGATE=surrogate,
+            MASKED=options.mask is not None,
+            LOCAL=options.event_local,
             SUMS=want_sums,
             **launch.flags,
         )

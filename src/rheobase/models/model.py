@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue, PositiveInt
 from torch import Tensor, nn
 
 from rheobase.config import Config
-from rheobase.errors import DataError
+from rheobase.errors import DataError, RecipeError
 from rheobase.layers import InputUnit
 from rheobase.neurons import Neuron, NeuronConfig, preset
 
@@ -20,9 +20,10 @@ class ModelConfig(Config):
     num_classes: int = Field(ge=1)
     in_channels: int = Field(default=2, ge=1)
     input_size: tuple[PositiveInt, PositiveInt]
-    neuron: str | NeuronConfig
+    neuron: str | NeuronConfig | None
+    """None where neurons are no `NeuronConfig`: the family's options say what they are."""
     width: float = Field(default=1.0, gt=0)
-    head: Head
+    head: Head | None
     input_unit: float = Field(default=1.0, gt=0)
     """What one count of the input is worth; 1/255 makes bytes of an image 0..1."""
     T: int | None = Field(default=None, ge=1)
@@ -35,8 +36,10 @@ class ModelConfig(Config):
         """The neuron in full: a preset's name is looked up.
 
         Raises:
-            RecipeError: no preset has this name.
+            RecipeError: no preset has this name, or there is no neuron over time.
         """
+        if self.neuron is None:
+            raise RecipeError(f"{self.name} has no neuron over time; its options say what its neurons are")
         return preset(self.neuron) if isinstance(self.neuron, str) else self.neuron
 
     def channels(self, count: int) -> int:
@@ -50,6 +53,7 @@ class SpikingModel(nn.Module):
     `features` ends in its last neuron, so its output is binary (in transformers that add spikes, counts; in those that add
     membranes, currents); every layer after it is in `head`, which is linear: `mean_t head(S_t) = head(mean_t S_t)`. The layers
     stand in `features` in forward order. `feature_layer` names the module that gives this output where it is no neuron.
+    Spike-time networks (`models.spike_time`) have no neurons over time: their `features` are times, their logits have one step.
 
     Shape: x `[T, N, C, H, W]` -> logits `[T, N, K]`.
     Raises:
@@ -97,9 +101,9 @@ class SpikingModel(nn.Module):
         return self.head(x)
 
     @property
-    def feature_layer(self) -> str:
-        """Name of the module whose output the head reads: the last neuron, or a last block that adds."""
-        return self._feature_layer or list(self.neurons())[-1]
+    def feature_layer(self) -> str | None:
+        """Name of the module whose output the head reads: the last neuron, or a last block that adds; None without neurons."""
+        return self._feature_layer or next(reversed(self.neurons()), None)
 
     def neurons(self) -> dict[str, Neuron]:
         """Neuron modules by name, in forward order."""

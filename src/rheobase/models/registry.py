@@ -42,6 +42,7 @@ from rheobase.models.snn_vit import (
     snn_vit_dvs,
     snn_vit_small,
 )
+from rheobase.models.spike_time import SpikeTimeOptions, spike_time
 from rheobase.models.spikformer import (
     Spikformer4_384,
     Spikformer8_512,
@@ -63,11 +64,14 @@ from rheobase.neurons import NeuronConfig
 
 @dataclass(frozen=True)
 class Entry:
-    """A family's builder, with the neuron and the head of its paper, and the class of its own options."""
+    """A family's builder, with the neuron and the head of its paper, and the class of its own options.
+
+    Spike-time networks, which do not compute step by step, have neither.
+    """
 
     build: Callable[[ModelConfig], SpikingModel]
-    neuron: str
-    head: Head
+    neuron: str | None
+    head: Head | None
     options: type[Config] = Config
 
 
@@ -109,6 +113,7 @@ MODELS: dict[str, Entry] = {
     "snn_vit_cifar": Entry(snn_vit_cifar, "lif_sj", "gap", CIFAROptions),
     "snn_vit_dvs": Entry(snn_vit_dvs, "lif_sj", "gap", DVSOptions),
     "snn_vit_small": Entry(snn_vit_small, "lif_sj", "gap", SmallOptions),
+    "spike_time": Entry(spike_time, None, None, SpikeTimeOptions),
     "vgg11": Entry(vgg11, "lif_nda", "gap"),
     "vgg16": Entry(vgg16, "lif_tet", "gap"),
     "vgg16_avg": Entry(vgg16_avg, "lif_tet", "gap"),

@@ -2,6 +2,7 @@
 
 from rheobase.kernels import (
     Atan,
+    EventGradient,
     Membrane,
     PiecewiseQuadratic,
     Rectangular,
@@ -13,7 +14,7 @@ from rheobase.kernels import (
     UniformMembrane,
 )
 from rheobase.neurons.build import build_neuron
-from rheobase.neurons.config import NeuronConfig
+from rheobase.neurons.config import AdaptiveThreshold, NeuronConfig
 from rheobase.neurons.if_ import IF, if_
 from rheobase.neurons.lif import LIF, lif
 from rheobase.neurons.neuron import Neuron
@@ -25,7 +26,9 @@ __all__ = [
     "LIF",
     "PLIF",
     "PRESETS",
+    "AdaptiveThreshold",
     "Atan",
+    "EventGradient",
     "Membrane",
     "Neuron",
     "NeuronConfig",

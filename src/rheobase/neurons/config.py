@@ -5,7 +5,22 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rheobase.config import Config
-from rheobase.kernels import Membrane, Rectangular, Surrogate
+from rheobase.kernels import EventGradient, Membrane, Rectangular, Surrogate
+
+
+class AdaptiveThreshold(Config):
+    """A threshold for each layer that follows its rate: after each batch of training
+
+        v_threshold <- max(floor, v_threshold + eta * (rate - target)),   rate = mean |s| over T, N and neurons
+
+    It keeps layers alive whose gradients exist at spikes alone. Evaluation leaves it as it is.
+
+    Source: a reconstruction, for MPD-ED (arXiv 2403.00270).
+    """
+
+    eta: float = Field(default=0.1, gt=0)
+    target: float = Field(default=0.15, gt=0, lt=1)
+    floor: float = Field(default=0.05, gt=0)
 
 
 class NeuronConfig(Config):
@@ -23,10 +38,12 @@ class NeuronConfig(Config):
     h[t] * (1 - |s[t]|) + v_reset * s[t]).
     `membrane`: the v[t] kept for the next step is one of the few levels of a quantiser (uniform, tanh or squat);
     its gradient is straight-through. The spike is decided before.
+    `gradient`: the backward pass is restricted to events (`EventGradient`; MPD-ED). `adapt`: the threshold follows the
+    firing rate, from `v_threshold` on.
 
     Raises:
         ValidationError: an unknown key, tau < 1 (`plif`: <= 1), v_threshold <= 0 or <= v_reset, `decay_input`
-            for an `if`, a membrane quantiser of bits other than 2, 4 and 8.
+            for an `if`, a membrane quantiser of bits other than 2, 4 and 8, an `adapt.floor` not above v_reset.
     """
 
     kind: Literal["lif", "if", "plif"] = "lif"
@@ -39,6 +56,8 @@ class NeuronConfig(Config):
     ternary: bool = False
     membrane: Membrane | None = None
     surrogate: Surrogate = Rectangular()
+    gradient: EventGradient | None = None
+    adapt: AdaptiveThreshold | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -49,5 +68,9 @@ class NeuronConfig(Config):
         if self.v_reset is not None and self.v_reset >= self.v_threshold:
             raise ValueError(
                 f"v_reset {self.v_reset:g} must lie below v_threshold {self.v_threshold:g}; give v_reset=0.0"
+            )
+        if self.adapt is not None and self.v_reset is not None and self.v_reset >= self.adapt.floor:
+            raise ValueError(
+                f"adapt.floor {self.adapt.floor:g}, the least threshold, must lie above v_reset {self.v_reset:g}"
             )
         return self

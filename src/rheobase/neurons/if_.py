@@ -4,12 +4,13 @@ h[t] = v[t-1] + x[t]
 s[t] = 1[h[t] >= v_threshold]           (strict: >)
 v[t] = h[t] - v_threshold * s[t]        (v_reset given: h[t] * (1 - s[t]) + v_reset * s[t])
 
-`ternary` and `membrane` add signed spikes and a rounded membrane: `NeuronConfig` has their equations.
+`ternary` and `membrane` add signed spikes and a rounded membrane, `gradient` learns at events alone: `NeuronConfig` has
+their equations.
 """
 
 from torch import Tensor
 
-from rheobase.kernels import Membrane, Rectangular, Surrogate, neuron_scan
+from rheobase.kernels import EventGradient, Membrane, Rectangular, Surrogate, neuron_scan
 from rheobase.neurons.check import check_input, check_threshold
 from rheobase.neurons.neuron import Neuron
 
@@ -23,6 +24,7 @@ def if_(
     strict: bool = False,
     ternary: bool = False,
     membrane: Membrane | None = None,
+    gradient: EventGradient | None = None,
     surrogate: Surrogate = Rectangular(),  # noqa: B008 (frozen)
 ) -> Tensor:
     """Spikes of integrate-and-fire neurons that start at v = 0; with soft reset nothing of the input is lost.
@@ -45,6 +47,7 @@ def if_(
         surrogate=surrogate,
         ternary=ternary,
         membrane=membrane,
+        gradient=gradient,
     )
 
 

@@ -1,11 +1,12 @@
-"""What every neuron module is: a configuration, three factors, and no state."""
+"""What every neuron module is: a configuration, three factors, and no state between calls."""
 
-from typing import ClassVar, TypedDict
+from typing import Any, ClassVar, TypedDict
 
+import torch
 from torch import Tensor, nn
 
 from rheobase.errors import RecipeError
-from rheobase.kernels import Membrane, Surrogate
+from rheobase.kernels import EventGradient, Membrane, Surrogate
 from rheobase.neurons.config import NeuronConfig
 
 
@@ -17,6 +18,7 @@ class ResetOptions(TypedDict):
     strict: bool
     ternary: bool
     membrane: Membrane | None
+    gradient: EventGradient | None
     surrogate: Surrogate
 
 
@@ -27,15 +29,18 @@ class Neuron(nn.Module):
 
     `threshold`: one value per channel `[C]` in place of `config.v_threshold`; an `nn.Parameter` is learned,
     any other tensor is kept as a buffer. Either is `v_threshold` in the state dict, which is empty without
-    it.
+    it, unless training moves the threshold (`config.adapt`: one buffer `v_threshold` []) or starts with another gradient
+    (`config.gradient.warmup`: a buffer `batches` [] counts).
 
     Shape: `[T, N, ...]` -> spikes, same shape.
     Raises:
-        RecipeError: the configuration is for another kind of neuron, or a threshold is not positive.
+        RecipeError: the configuration is for another kind of neuron, a threshold is not positive, or one that adapts is
+            given, or recomputed in the backward pass.
     """
 
     kind: ClassVar[str]
     v_threshold: Tensor | None
+    batches: Tensor | None
 
     def __init__(self, config: NeuronConfig | None = None, threshold: Tensor | None = None) -> None:
         super().__init__()
@@ -50,12 +55,25 @@ class Neuron(nn.Module):
                 f"threshold must hold positive values of shape [C], got shape {list(threshold.shape)}, "
                 f"smallest {float(threshold.min()):g}"
             )
+        if self.config.adapt is not None:
+            if threshold is not None:
+                raise RecipeError(
+                    "a threshold that adapts starts at config.v_threshold; leave out threshold=..."
+                )
+            threshold = torch.tensor(self.config.v_threshold)
+            self.register_forward_pre_hook(_refuse_recomputation)
+            self.register_forward_hook(_adapt)
         if isinstance(threshold, nn.Parameter):
             self.v_threshold = threshold
         elif threshold is not None:
             self.register_buffer("v_threshold", threshold)
         else:
             self.v_threshold = None
+        if self.config.gradient is not None and self.config.gradient.warmup:
+            self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+            self.register_forward_hook(_count)
+        else:
+            self.batches = None
 
     @property
     def v_reset(self) -> float | None:
@@ -74,6 +92,13 @@ class Neuron(nn.Module):
         """The firing threshold: a number, or `[C]`."""
         return self.config.v_threshold if self.v_threshold is None else self.v_threshold
 
+    def gradient(self) -> EventGradient | None:
+        """The restriction of the backward pass that holds now; None while a warm-up lasts."""
+        wanted = self.config.gradient
+        if wanted is None or self.batches is None or not self.training:
+            return wanted
+        return wanted if int(self.batches) >= wanted.warmup else None
+
     def reset_options(self) -> ResetOptions:
         """The options that every neuron function takes, from the configuration."""
         c = self.config
@@ -83,6 +108,7 @@ class Neuron(nn.Module):
             "strict": c.strict,
             "ternary": c.ternary,
             "membrane": c.membrane,
+            "gradient": self.gradient(),
             "surrogate": c.surrogate,
         }
 
@@ -99,4 +125,36 @@ class Neuron(nn.Module):
         flags = [name for name in ("decay_input", "detach_reset", "strict", "ternary") if getattr(c, name)]
         if c.membrane is not None:
             flags.append(f"{c.membrane.name} membrane of {c.membrane.bits} bit")
+        if c.gradient is not None:
+            flags.append(f"gradient at {c.gradient.mask}s, {c.gradient.temporal}")
+        if c.adapt is not None:
+            flags.append(f"adapts to a rate of {c.adapt.target:g}")
         return ", ".join([*tau, f"v_threshold={threshold}", f"v_reset={reset}", *flags, c.surrogate.name])
+
+
+def _recomputing() -> bool:
+    """Whether this forward pass is part of a backward pass: activation checkpointing computes layers twice."""
+    return torch._C._current_graph_task_id() != -1
+
+
+def _refuse_recomputation(neuron: nn.Module, _inputs: Any) -> None:
+    if neuron.training and _recomputing():
+        raise RecipeError(
+            "a threshold that adapts has moved by the time its layer is recomputed; set train.recompute=false"
+        )
+
+
+def _count(neuron: nn.Module, _inputs: Any, _spikes: Tensor) -> None:
+    assert isinstance(neuron, Neuron) and neuron.batches is not None
+    if neuron.training and not _recomputing():
+        neuron.batches = neuron.batches + 1
+
+
+def _adapt(neuron: nn.Module, _inputs: Any, spikes: Tensor) -> None:
+    assert isinstance(neuron, Neuron) and neuron.config.adapt is not None and neuron.v_threshold is not None
+    if not neuron.training:
+        return
+    c = neuron.config.adapt
+    rate = spikes.detach().abs().mean(dtype=neuron.v_threshold.dtype)
+    # A new tensor: the backward pass reads the old one.
+    neuron.v_threshold = (neuron.v_threshold + c.eta * (rate - c.target)).clamp(min=c.floor)

@@ -5,7 +5,8 @@ h[t] = (1 - 1/tau) * v[t-1] + x[t]      (decay_input: + x[t]/tau)
 s[t] = 1[h[t] >= v_threshold]           (strict: >)
 v[t] = h[t] - v_threshold * s[t]        (v_reset given: h[t] * (1 - s[t]) + v_reset * s[t])
 
-`ternary` and `membrane` add signed spikes and a rounded membrane: `NeuronConfig` has their equations.
+`ternary` and `membrane` add signed spikes and a rounded membrane, `gradient` learns at events alone: `NeuronConfig` has
+their equations.
 """
 
 import math
@@ -13,7 +14,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from rheobase.kernels import Membrane, Rectangular, Surrogate, neuron_scan
+from rheobase.kernels import EventGradient, Membrane, Rectangular, Surrogate, neuron_scan
 from rheobase.neurons.check import check_input, check_threshold
 from rheobase.neurons.config import NeuronConfig
 from rheobase.neurons.neuron import Neuron
@@ -30,6 +31,7 @@ def plif(
     strict: bool = False,
     ternary: bool = False,
     membrane: Membrane | None = None,
+    gradient: EventGradient | None = None,
     surrogate: Surrogate = Rectangular(),  # noqa: B008 (frozen)
 ) -> Tensor:
     """Spikes of leaky integrate-and-fire neurons with `1/tau = sigmoid(w)`; the gradient reaches `w`.
@@ -53,6 +55,7 @@ def plif(
         surrogate=surrogate,
         ternary=ternary,
         membrane=membrane,
+        gradient=gradient,
     )
 
 

@@ -10,6 +10,7 @@ from rheobase.objectives.distillation import (
     hard_distillation,
     soft_distillation,
 )
+from rheobase.objectives.relative_target import RelativeTarget, RelativeTargetConfig
 from rheobase.objectives.stable_spike import (
     StableSpike,
     StableSpikeConfig,
@@ -22,6 +23,7 @@ from rheobase.objectives.stable_spike import (
     temporal_inconsistency,
 )
 from rheobase.objectives.tet import TET, TETConfig
+from rheobase.objectives.weight_sum import WeightSum, WeightSumConfig, weight_sum_cost
 from rheobase.objectives.wsdr import WSDR, WSDRConfig
 
 __all__ = [
@@ -36,10 +38,14 @@ __all__ = [
     "Objective",
     "ObjectiveConfig",
     "Outputs",
+    "RelativeTarget",
+    "RelativeTargetConfig",
     "StableSpike",
     "StableSpikeConfig",
     "TETConfig",
     "WSDRConfig",
+    "WeightSum",
+    "WeightSumConfig",
     "build_objective",
     "capture",
     "collect",
@@ -53,4 +59,5 @@ __all__ = [
     "spike_consistency",
     "stable_maps",
     "temporal_inconsistency",
+    "weight_sum_cost",
 ]

@@ -9,19 +9,31 @@ from torch import nn
 from rheobase.objectives.base import Objective
 from rheobase.objectives.cross_entropy import CrossEntropy, CrossEntropyConfig
 from rheobase.objectives.distillation import InformationEnhancement, InformationEnhancementConfig
+from rheobase.objectives.relative_target import RelativeTarget, RelativeTargetConfig
 from rheobase.objectives.stable_spike import StableSpike, StableSpikeConfig
 from rheobase.objectives.tet import TET, TETConfig
+from rheobase.objectives.weight_sum import WeightSum, WeightSumConfig
 from rheobase.objectives.wsdr import WSDR, WSDRConfig
 
+AnyConfig = (
+    CrossEntropyConfig
+    | TETConfig
+    | StableSpikeConfig
+    | WSDRConfig
+    | InformationEnhancementConfig
+    | WeightSumConfig
+    | RelativeTargetConfig
+)
+
 ObjectiveConfig = Annotated[
-    CrossEntropyConfig | TETConfig | StableSpikeConfig | WSDRConfig | InformationEnhancementConfig,
+    AnyConfig,
     Field(discriminator="name"),
 ]
 """Any objective's options, told apart by ``name``."""
 
 
 def build_objective(
-    config: CrossEntropyConfig | TETConfig | StableSpikeConfig | WSDRConfig | InformationEnhancementConfig,
+    config: AnyConfig,
     generator: torch.Generator | None = None,
     *,
     teacher: nn.Module | None = None,
@@ -39,6 +51,10 @@ def build_objective(
             return StableSpike(config, generator)
         case WSDRConfig():
             return WSDR(config, generator)
+        case WeightSumConfig():
+            return WeightSum(config)
+        case RelativeTargetConfig():
+            return RelativeTarget(config)
         case TETConfig():
             return TET(config)
         case CrossEntropyConfig():

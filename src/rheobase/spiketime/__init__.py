@@ -1,9 +1,11 @@
 """Spike-time networks: every neuron fires at most once, and layers map spike times to spike times.
 
 Times are `[N, ...]`, inf = silent; there is no time axis. A rule says when a neuron fires and how that time moves with
-weights and inputs: `RelPsp` (STDBP), `StdEd`, and the baselines `Mostafa`, `Goltz1`, `Goltz2`, `Comsa`, `S4NN`.
+weights and inputs: `RelPsp` (STDBP), `StdEd`, and the baselines `Mostafa`, `Goltz1`, `Goltz2`, `Comsa`, `S4NN`. Whole
+networks are the model `spike_time` (`rheobase.models`).
 """
 
+from rheobase.kernels.work import Executed, counted
 from rheobase.spiketime.comsa import Comsa, Pulses
 from rheobase.spiketime.crossing import CrossingRule, Crossings, Reference
 from rheobase.spiketime.encoding import CodingConv2d, FirstEvent, Latency, LatencyConfig
@@ -11,14 +13,11 @@ from rheobase.spiketime.geometry import Geometry
 from rheobase.spiketime.goltz import Goltz1, Goltz2
 from rheobase.spiketime.layers import Conv2d, Dropout, Linear, MinPool2d
 from rheobase.spiketime.mostafa import Mostafa
-from rheobase.spiketime.network import SpikeTimeClassifier, SpikeTimeConfig, spike_time_network
-from rheobase.spiketime.objectives import RelativeTarget, WeightSum, weight_sum_cost
 from rheobase.spiketime.readout import FirstSpike, WindowEnd
 from rheobase.spiketime.rel_psp import RelPsp
 from rheobase.spiketime.rules import Rule, RuleConfig
 from rheobase.spiketime.s4nn import S4NN
 from rheobase.spiketime.std_ed import StdEd
-from rheobase.spiketime.work import Executed, counted
 
 __all__ = [
     "S4NN",
@@ -42,15 +41,9 @@ __all__ = [
     "Pulses",
     "Reference",
     "RelPsp",
-    "RelativeTarget",
     "Rule",
     "RuleConfig",
-    "SpikeTimeClassifier",
-    "SpikeTimeConfig",
     "StdEd",
-    "WeightSum",
     "WindowEnd",
     "counted",
-    "spike_time_network",
-    "weight_sum_cost",
 ]

@@ -19,20 +19,18 @@ from rheobase.spiketime.std_ed import to_times
 class LatencyConfig(Config):
     """From intensity to latency.
 
-    `unit` is what one count of a frame is worth (1/255 for the bytes of an image); `zero_pixel`: a pixel of 0 does
-    not spike, or spikes `last`, at t_in.
+    `zero_pixel`: a pixel of 0 does not spike, or spikes `last`, at t_in.
     """
 
     form: Literal["linear", "logarithmic"] = "linear"
     t_in: float = Field(default=1.0, gt=0)
     zero_pixel: Literal["silent", "last"] = "silent"
-    unit: float = Field(default=1 / 255, gt=0)
     tau: float = Field(default=1.0, gt=0)
     threshold: float = Field(default=0.2, gt=0, lt=1)
 
 
 class Latency(nn.Module):
-    """Intensities, the mean of the frames, as latencies.
+    """Intensities in 0..1, the mean of the frames, as latencies.
 
     Shape: `[T, N, ...]` -> `[N, ...]`
     """
@@ -44,7 +42,7 @@ class Latency(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Spike times."""
         c = self.config
-        intensity = (x.mean(0) * c.unit).clamp(0, 1)
+        intensity = x.mean(0).clamp(0, 1)
         if c.form == "logarithmic":
             above = intensity > c.threshold
             ratio = torch.where(above, intensity / (intensity - c.threshold), 1)
@@ -83,13 +81,11 @@ class CodingConv2d(nn.Module):
         kernel_size: int,
         *,
         padding: int = 0,
-        unit: float = 1 / 255,
     ) -> None:
         super().__init__()
-        self.unit = unit
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=False)
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         """Spike times in [0, 1)."""
-        return to_times(self.conv(x.mean(0) * self.unit).clamp(0, 1))
+        return to_times(self.conv(x.mean(0)).clamp(0, 1))

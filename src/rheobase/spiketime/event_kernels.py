@@ -17,9 +17,9 @@ from torch import Tensor
 
 from rheobase.errors import RheobaseError, unknown
 from rheobase.kernels.buffers import empty_strided
+from rheobase.kernels.work import counting, note
 from rheobase.native import CompilerError, compile_shared
 from rheobase.spiketime.geometry import Geometry
-from rheobase.spiketime.work import additions, counting, note
 
 if TYPE_CHECKING:
     from rheobase.spiketime.crossing import Crossings
@@ -108,7 +108,7 @@ class RelPspKernels:
             threshold=rule.v_threshold, t_max=t_max,
         )[1]  # fmt: skip
         if counting():
-            note(0, additions(times, last, geometry), lanes)
+            note(0, additions(times, last, geometry), lanes=lanes)
         return Crossings(out, last, slope)
 
     def to_weights(
@@ -116,8 +116,10 @@ class RelPspKernels:
     ) -> Tensor:
         """Gradient to the weights."""
         out = empty_strided([scale.shape[-1], geometry.fan_in], [geometry.fan_in, 1], torch.float64)
-        work = _run("rel_psp_to_weights", times, geometry, len(out), scale=scale, at=at, last=last, out=out)
-        note(2, *work)
+        pairs, lanes = _run(
+            "rel_psp_to_weights", times, geometry, len(out), scale=scale, at=at, last=last, out=out
+        )
+        note(2, pairs, lanes=lanes)
         return out
 
     def to_times(
@@ -132,12 +134,21 @@ class RelPspKernels:
     ) -> Tensor:
         """Gradient to the input times."""
         out = torch.empty_like(times)
-        work = _run(
+        pairs, lanes = _run(
             "rel_psp_to_times", times, geometry, len(weight),
             weight=weight, scale=scale, at=at, last=last, out=out,
         )  # fmt: skip
-        note(1, *work)
+        note(1, pairs, lanes=lanes)
         return out
+
+
+def additions(times: Tensor, last: Tensor, geometry: Geometry) -> int:
+    """Additions of an event-driven forward pass: the causal inputs of neurons that fire, all arrived ones of the others.
+
+    Shape: times `[N, S]`, last `[N, P, m]`
+    """
+    arrived = geometry.patches(times).isfinite().sum(1).view(*last.shape[:2], 1)
+    return int(torch.where(last >= 0, last.long() + 1, arrived).sum())
 
 
 def _run(
