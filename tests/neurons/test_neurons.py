@@ -53,11 +53,18 @@ def test_presets_say_what_the_table_says() -> None:
         "q_snn": ("lif", 2.0, 1.0, 0.0, False, False, True, "triangular"),
         "plif_sew": ("plif", 2.0, 1.0, 0.0, True, True, False, "atan"),
         "if_soft": ("if", 2.0, 1.0, None, False, False, False, "rectangular"),
+        "ternary_lif": ("lif", 2.0, 1.0, 0.0, False, True, False, "triangular"),
+        "qt_snn": ("lif", 2.0, 1.0, 0.0, False, True, False, "triangular"),
+        "ternary_spike": ("lif", 4 / 3, 0.5, 0.0, False, False, True, "rectangular"),
     }
     shapes = {name: c.surrogate.shape for name, c in PRESETS.items()}
     assert shapes == dict.fromkeys(PRESETS, 1.0) | {"lif_sj": 4.0, "plif_sew": 2.0}
     membranes = {name: c.membrane for name, c in PRESETS.items()}
-    assert membranes == dict.fromkeys(PRESETS) | {"q_snn": TanhMembrane(bits=8, limit=1.0)}
+    assert membranes == dict.fromkeys(PRESETS) | {
+        "q_snn": TanhMembrane(bits=8, limit=1.0),
+        "qt_snn": UniformMembrane(bits=2, limit=1.0),
+    }
+    assert {name for name, c in PRESETS.items() if c.ternary} == {"ternary_lif", "qt_snn", "ternary_spike"}
 
 
 def test_unknown_preset_suggests() -> None:

@@ -72,7 +72,7 @@ from rheobase.layers import (
     PadShortcut,
 )
 from rheobase.models import SpikingModel
-from rheobase.neurons import Neuron
+from rheobase.neurons import Neuron, Recurrent
 from rheobase.program.weight import BITS
 
 INPUT_MAX = 255  # event counts arrive as uint8
@@ -204,7 +204,7 @@ class _Builder:
             return replace(x, unit=x.unit * layer.unit, offset=x.offset * layer.unit)
         if isinstance(layer, BatchNorm2d):
             return self.batch_norm(name, layer, x)
-        if isinstance(layer, Neuron):
+        if isinstance(layer, Neuron) and not isinstance(layer, Recurrent):
             return self.neuron(name, layer, x)
         if isinstance(layer, AvgPool2d):
             return self.average(name, _plain_pool(name, layer), x)

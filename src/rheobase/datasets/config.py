@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from rheobase.config import Config
+from rheobase.datasets.signal_config import SignalConfig
 
 
 class DataConfig(Config):
@@ -16,7 +17,7 @@ class DataConfig(Config):
     in the proportions of the classes and always the same ones; `size` puts the events on a sensor of `size` x `size`
     pixels; `seed` draws the split of `folder` and nothing else. `background_filter` and `refractory_filter` take noise
     from recordings before they are binned, in ticks (see `events.denoise`). Still images are seen whole at each of the
-    `T` steps: they take none of these options.
+    `T` steps: they take none of these options. Of signals, T is the steps of a training sample (`signal.pool` samples each).
     """
 
     name: str
@@ -31,3 +32,5 @@ class DataConfig(Config):
     folder: Path | None = None
     seed: int = Field(default=0, ge=0)
     cache: bool = True
+    signal: SignalConfig = SignalConfig()
+    """Front end and encoder, of data sets of signals."""

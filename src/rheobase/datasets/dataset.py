@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import DataError
 from rheobase.events import Recording
+
+UNLABELLED = -1
+"""The label of a step without one, among labels by step `[N, T]`."""
 
 
 class Origin(Protocol):
@@ -28,12 +31,13 @@ class FrameSet:
     """Frames and labels, and their origin.
 
     Frames of recordings hold event counts, channel = polarity; counts above 255 saturate, `saturated` says how
-    many did. Frames of a still image are that image T times: a view whose time axis has stride 0, not T copies.
+    many did. Frames of a still image are that image T times: a view whose time axis has stride 0, not T copies. Frames of
+    a signal have one pixel and a sign, and may be of other lengths in other parts.
 
-    Shape: frames: uint8 [N, T, C, H, W]; labels: int64 [N].
+    Shape: frames: uint8 or int8 [N, T, C, H, W]; labels: int64 [N], or [N, T] with -1 where a step has none.
     """
 
-    frames: NDArray[np.uint8]
+    frames: NDArray[Any]
     labels: NDArray[np.int64]
     names: tuple[str, ...]
     origin: Origin = field(repr=False)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from rheobase.datasets import (
+    bonn_eeg,
     cifar,
     digits_dvs,
     folder,
@@ -10,6 +11,8 @@ from rheobase.datasets import (
     mnist,
     motion_dvs_sim,
     nmnist,
+    qtdb,
+    speech_commands,
     spike_trains,
 )
 from rheobase.datasets.config import DataConfig
@@ -20,6 +23,7 @@ from rheobase.datasets.split import Split, split_digest
 from rheobase.errors import DataError, RecipeError, unknown
 
 DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
+    "bonn-eeg": bonn_eeg.load,
     "cifar10": cifar.load_10,
     "cifar10-dvs-sim": image_dvs_sim.load,
     "cifar100": cifar.load_100,
@@ -33,6 +37,8 @@ DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
     "shd": spike_trains.load,
     "ssc": spike_trains.load,
     **{name: published.load for name, published in EVENT_SETS.items()},
+    "qtdb": qtdb.load,
+    "speech-commands-12": speech_commands.load,
 }
 
 

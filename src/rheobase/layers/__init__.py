@@ -4,6 +4,8 @@ from rheobase.layers.attention import SpikingSelfAttention
 from rheobase.layers.attention.binary import BinaryAttention, HeadScale
 from rheobase.layers.blocks import BasicBlock, MSBlock, PadShortcut
 from rheobase.layers.concat import Concat
+from rheobase.layers.delays import Delays
+from rheobase.layers.dense import Dense
 from rheobase.layers.fold import repeat
 from rheobase.layers.input_unit import InputUnit
 from rheobase.layers.reversible import HalfResidual, PlainResidual, TwoStreams
@@ -26,6 +28,8 @@ __all__ = [
     "BinaryAttention",
     "Concat",
     "Conv2d",
+    "Delays",
+    "Dense",
     "Flatten",
     "Gate",
     "GlobalAvgPool2d",

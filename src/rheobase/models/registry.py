@@ -34,6 +34,7 @@ from rheobase.models.qkformer import (
 from rheobase.models.resnet import resnet19, resnet20
 from rheobase.models.sdt import SDT2_512, SDT8_384, SDT8_512, SDTEvent, SDTSmall, sdt
 from rheobase.models.sdt_v3 import SDTV3L, SDTV3M, SDTV3S, SDTV3Small, sdt_v3
+from rheobase.models.sequence import DelayedOptions, SequenceOptions, spiking_mlp, spiking_rnn
 from rheobase.models.snn_vit import (
     CIFAROptions,
     DVSOptions,
@@ -114,6 +115,9 @@ MODELS: dict[str, Entry] = {
     "snn_vit_dvs": Entry(snn_vit_dvs, "lif_sj", "gap", DVSOptions),
     "snn_vit_small": Entry(snn_vit_small, "lif_sj", "gap", SmallOptions),
     "spike_time": Entry(spike_time, None, None, SpikeTimeOptions),
+    "spiking_mlp": Entry(spiking_mlp, "lif_soft", "flatten", SequenceOptions),
+    "spiking_rnn": Entry(spiking_rnn, "lif_soft", "flatten", SequenceOptions),
+    "spiking_tcn": Entry(spiking_mlp, "lif_soft", "flatten", DelayedOptions),
     "vgg11": Entry(vgg11, "lif_nda", "gap"),
     "vgg16": Entry(vgg16, "lif_tet", "gap"),
     "vgg16_avg": Entry(vgg16_avg, "lif_tet", "gap"),

@@ -20,6 +20,7 @@ from rheobase.neurons.lif import LIF, lif
 from rheobase.neurons.neuron import Neuron
 from rheobase.neurons.plif import PLIF, plif
 from rheobase.neurons.presets import PRESETS, preset
+from rheobase.neurons.recurrent import Recurrent
 
 __all__ = [
     "IF",
@@ -34,6 +35,7 @@ __all__ = [
     "NeuronConfig",
     "PiecewiseQuadratic",
     "Rectangular",
+    "Recurrent",
     "Sigmoid",
     "SquatMembrane",
     "Surrogate",

@@ -39,13 +39,15 @@ class Neuron(nn.Module):
     """
 
     kind: ClassVar[str]
+    """Of the configurations it takes; `any` for a neuron that is made of another."""
+
     v_threshold: Tensor | None
     batches: Tensor | None
 
     def __init__(self, config: NeuronConfig | None = None, threshold: Tensor | None = None) -> None:
         super().__init__()
         self.config = NeuronConfig.model_validate({"kind": self.kind}) if config is None else config
-        if self.config.kind != self.kind:
+        if self.kind not in (self.config.kind, "any"):
             raise RecipeError(
                 f"{type(self).__name__} was given a configuration of kind {self.config.kind!r}; "
                 f"give kind={self.kind!r}, or call build_neuron(config)"

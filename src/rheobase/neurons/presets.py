@@ -10,6 +10,9 @@
 | `q_snn` | h = 0.5 v + x, v of 8 bit | h > 1 | hard 0 | triangular, gamma 1 |
 | `plif_sew` | h = v + (x - v) sigmoid(w) | h >= 1 | hard 0, detached | arc tangent, alpha 2 |
 | `if_soft` | h = v + x | h >= 1 | soft | rectangular, width 1 |
+| `ternary_lif` | h = 0.5 v + x | h >= 1 or h <= -1 | hard 0, detached | triangular, gamma 1, at either threshold |
+| `qt_snn` | the same, v of 2 bit: -1, 0 or 1 | h >= 1 or h <= -1 | hard 0, detached | the same |
+| `ternary_spike` | h = 0.25 v + x | h > 0.5 or h < -0.5 | hard 0 | rectangular, width 1, at either threshold |
 
 Sources
 * `lif_soft`: Ding et al., Stable Spike (CVPR 2026, arXiv 2603.11676) and the same group's earlier work; the
@@ -22,10 +25,13 @@ Sources
 * `q_snn`: Wei et al., Q-SNN (ACM MM 2024, arXiv 2406.13672), released code: the membrane kept is rounded tanh.
 * `plif_sew`: Fang et al., SEW-ResNet (NeurIPS 2021, arXiv 2102.04159), PLIF started at tau = 2.
 * `if_soft`: Rueckauer et al. (2017), the neuron of network conversion.
+* `ternary_lif`, `qt_snn`: after "Ternary spike-based neuromorphic signal processing system", Neural Networks 187 (2025);
+  no code was available, so both are reconstructions. `qt_snn` keeps membranes of 2 bit.
+* `ternary_spike`: Guo et al., Ternary Spike (AAAI 2024, arXiv 2312.06372), released code; its surrogate is 1 where |h| < 1.
 """
 
 from rheobase.errors import RecipeError, unknown
-from rheobase.kernels import Atan, Rectangular, Sigmoid, TanhMembrane, Triangular
+from rheobase.kernels import Atan, Rectangular, Sigmoid, TanhMembrane, Triangular, UniformMembrane
 from rheobase.neurons.config import NeuronConfig
 
 PRESETS: dict[str, NeuronConfig] = {
@@ -68,6 +74,26 @@ PRESETS: dict[str, NeuronConfig] = {
         surrogate=Atan(alpha=2.0),
     ),
     "if_soft": NeuronConfig(kind="if", v_threshold=1.0, v_reset=None, surrogate=Rectangular(width=1.0)),
+    "ternary_lif": NeuronConfig(
+        tau=2.0,
+        v_threshold=1.0,
+        v_reset=0.0,
+        detach_reset=True,
+        ternary=True,
+        surrogate=Triangular(gamma=1.0),
+    ),
+    "qt_snn": NeuronConfig(
+        tau=2.0,
+        v_threshold=1.0,
+        v_reset=0.0,
+        detach_reset=True,
+        ternary=True,
+        membrane=UniformMembrane(bits=2, limit=1.0),
+        surrogate=Triangular(gamma=1.0),
+    ),
+    "ternary_spike": NeuronConfig(
+        tau=4 / 3, v_threshold=0.5, v_reset=0.0, strict=True, ternary=True, surrogate=Rectangular(width=1.0)
+    ),
 }
 
 

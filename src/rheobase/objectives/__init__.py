@@ -1,6 +1,6 @@
 """Losses, and the capture of the spike maps that some of them need."""
 
-from rheobase.objectives.base import Loss, Objective, Outputs, collect, mean_readout
+from rheobase.objectives.base import Loss, Objective, Outputs, collect, judged, mean_readout
 from rheobase.objectives.build import ObjectiveConfig, build_objective
 from rheobase.objectives.capture import Capture, capture
 from rheobase.objectives.cross_entropy import CrossEntropy, CrossEntropyConfig
@@ -10,6 +10,7 @@ from rheobase.objectives.distillation import (
     hard_distillation,
     soft_distillation,
 )
+from rheobase.objectives.firing_rate import FiringRate, FiringRateConfig
 from rheobase.objectives.relative_target import RelativeTarget, RelativeTargetConfig
 from rheobase.objectives.stable_spike import (
     StableSpike,
@@ -32,6 +33,8 @@ __all__ = [
     "Capture",
     "CrossEntropy",
     "CrossEntropyConfig",
+    "FiringRate",
+    "FiringRateConfig",
     "InformationEnhancement",
     "InformationEnhancementConfig",
     "Loss",
@@ -51,6 +54,7 @@ __all__ = [
     "collect",
     "firing_rate",
     "hard_distillation",
+    "judged",
     "mean_readout",
     "noise_consistency",
     "perturb",

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from rheobase.datasets.dataset import UNLABELLED
 from rheobase.errors import DataError, RecipeError
 from rheobase.objectives.capture import capture
 
@@ -78,6 +79,35 @@ def mean_readout(logits: Tensor, target: Tensor | None = None) -> Tensor:
             "Are T and N swapped? Frames and logits are time first."
         )
     return wide(logits).mean(0)
+
+
+def judged(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The decisions that labels judge, with those labels: time means for labels [N], single steps for labels [N, T].
+
+    Steps labelled -1 (unlabelled) are left out.
+
+    Shape: logits [T, N, K], target [N] -> [N, K], [N]; target [N, T] -> [M, K], [M] with M labelled steps.
+
+    Raises: DataError if logits and target do not fit.
+    """
+    if target.dim() == 1:
+        return mean_readout(logits, target), target
+    check_step_labels(logits, target)
+    labelled = target != UNLABELLED
+    return wide(logits).transpose(0, 1)[labelled], target[labelled]
+
+
+def check_step_labels(logits: Tensor, target: Tensor) -> None:
+    """Refuse labels by step that are not those of the logits.
+
+    Raises: DataError if the target is not [N, T] where the logits are [T, N, K].
+    """
+    _check_logits(logits)
+    if target.shape != (logits.shape[1], logits.shape[0]):
+        raise DataError(
+            f"labels by step are [N, T], here {[logits.shape[1], logits.shape[0]]}, got {list(target.shape)}; give each "
+            "sample one label, [N], or one for every step, -1 where there is none"
+        )
 
 
 def collect(

@@ -9,6 +9,7 @@ from torch import nn
 from rheobase.objectives.base import Objective
 from rheobase.objectives.cross_entropy import CrossEntropy, CrossEntropyConfig
 from rheobase.objectives.distillation import InformationEnhancement, InformationEnhancementConfig
+from rheobase.objectives.firing_rate import FiringRate, FiringRateConfig
 from rheobase.objectives.relative_target import RelativeTarget, RelativeTargetConfig
 from rheobase.objectives.stable_spike import StableSpike, StableSpikeConfig
 from rheobase.objectives.tet import TET, TETConfig
@@ -23,6 +24,7 @@ AnyConfig = (
     | InformationEnhancementConfig
     | WeightSumConfig
     | RelativeTargetConfig
+    | FiringRateConfig
 )
 
 ObjectiveConfig = Annotated[
@@ -55,6 +57,8 @@ def build_objective(
             return WeightSum(config)
         case RelativeTargetConfig():
             return RelativeTarget(config)
+        case FiringRateConfig():
+            return FiringRate(config)
         case TETConfig():
             return TET(config)
         case CrossEntropyConfig():

@@ -1,7 +1,8 @@
 """What a trained model is worth on unseen data: accuracy, how early it is reached, spikes, robustness.
 
 With the logits `o_t` of each step, the decision after `k` steps is `argmax (1/k) sum_{t<=k} o_t`;
-`accuracy_at[k-1]` is its accuracy, `accuracy` the one after all `T` steps. Works for anything with
+`accuracy_at[k-1]` is its accuracy, `accuracy` the one after all `T` steps. Where every step has a label, decisions are
+those of single steps, `argmax o_t`, over the steps that have one. Works for anything with
 `forward(x[T, N, ...]) -> logits[T, N, K]`: float, quantised and hardened models, and foreign ones.
 """
 
@@ -21,7 +22,7 @@ from rheobase.errors import DataError
 from rheobase.events import NOISE_SUITE, add_noise, drop_events
 from rheobase.events.noise import Kind
 from rheobase.files import atomic_write
-from rheobase.objectives import capture, mean_readout, temporal_inconsistency
+from rheobase.objectives import capture, judged, temporal_inconsistency
 from rheobase.training.corrupt import corrupted
 from rheobase.training.health import RateMeter, neuron_layers
 from rheobase.training.loader import Samples, as_input, batches
@@ -36,6 +37,7 @@ class Evaluation:
     `confusion[label][decision]` counts samples; `robustness["noise" | "drop"]`, and the kinds of `NOISE_SUITE`, list
     `(level, accuracy)`, level 0 first; `noise_score` is the mean accuracy over kinds and levels of that suite, None
     where it was not run; `temporal_inconsistency` is None where T = 1 or the model names no feature layer.
+    With labels by step, `accuracy_at` is empty and `confusion` counts steps.
     """
 
     samples: int
@@ -56,7 +58,7 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One pass over data: logits `[T, M, K]`, labels `[M]`, and what the neurons did."""
+    """One pass over data: logits `[T, M, K]`, labels `[M]` or `[M, T]`, and what the neurons did."""
 
     logits: Tensor
     labels: Tensor
@@ -66,21 +68,25 @@ class Measured:
     temporal_inconsistency: float | None
 
     def accuracy(self) -> float:
-        """Share of samples whose mean logits are largest at their label."""
-        return _share(self.logits.mean(0), self.labels)
+        """Share of samples whose mean logits are largest at their label; with labels by step, of labelled steps."""
+        return share_right(self.logits, self.labels)
 
     def accuracy_at(self) -> list[float]:
-        """The same after 1, 2, ..., T steps."""
-        return [_share(self.logits[: k + 1].mean(0), self.labels) for k in range(len(self.logits))]
+        """The same after 1, 2, ..., T steps; empty with labels by step."""
+        if self.labels.dim() == 2:
+            return []
+        return [share_right(self.logits[: k + 1], self.labels) for k in range(len(self.logits))]
 
     def loss(self, scale: float = 1.0) -> float:
-        """Cross-entropy of the mean logits, which are multiplied by `scale` (the unit of integer logits)."""
-        return float(F.cross_entropy(mean_readout(self.logits) * scale, self.labels))
+        """Cross-entropy of the logits that labels judge, times `scale` (the unit of integer logits)."""
+        logits, labels = judged(self.logits, self.labels)
+        return float(F.cross_entropy(logits * scale, labels)) if len(labels) else 0.0
 
     def confusion(self) -> list[list[int]]:
         """Counts `[K, K]`: row = label, column = decision."""
         classes = self.logits.shape[-1]
-        cells = self.labels * classes + self.logits.mean(0).argmax(-1)
+        logits, labels = judged(self.logits, self.labels)
+        cells = labels * classes + logits.argmax(-1)
         return torch.bincount(cells, minlength=classes**2).reshape(classes, classes).tolist()
 
 
@@ -116,7 +122,9 @@ def measure(
                 labels.append(target)
                 if layer:
                     spikes = captured.spikes(steps=len(frames))[layer]
-                    inconsistency += float(temporal_inconsistency(spikes)) * len(target)
+                    inconsistency += float(temporal_inconsistency(by_sign(model, layer, spikes))) * len(
+                        target
+                    )
     finally:
         model.train(was_training)
     return Measured(
@@ -183,8 +191,8 @@ def collect_samples(
     Samples are taken evenly over the data, neurons evenly over each layer.
 
     Shape:
-        `frames` uint8 `[S, T, 2, H, W]`, `labels` `[S]`, `logits` float32 `[S, T, K]` (of each step),
-        `indices` `[S]`, `raster_layers` names, and for the i-th of them `raster_<i>` uint8 `[T, n]`, n <=
+        `frames` uint8 or int8 `[S, T, C, H, W]`, `labels` `[S]` or `[S, T]`, `logits` float32 `[S, T, K]` (of each step),
+        `indices` `[S]`, `raster_layers` names, and for the i-th of them `raster_<i>` int8 `[T, n]`, n <=
         `neurons`
     """
     indices = _evenly(len(data), count)
@@ -207,7 +215,7 @@ def collect_samples(
     }
     for i, spikes in enumerate(captured.spikes(steps=len(logits)).values()):
         flat = spikes[:, 0].flatten(1).cpu().numpy()
-        result[f"raster_{i}"] = flat[:, _evenly(flat.shape[1], neurons)].astype(np.uint8)
+        result[f"raster_{i}"] = flat[:, _evenly(flat.shape[1], neurons)].astype(np.int8)
     return result
 
 
@@ -222,8 +230,24 @@ def _evenly(total: int, count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
 
 
-def _share(logits: Tensor, labels: Tensor) -> float:
-    return float((logits.argmax(-1) == labels).double().mean())
+def by_sign(model: nn.Module, layer: str, spikes: Tensor) -> Tensor:
+    """Spikes as they are, and of a ternary neuron those of either sign as the spikes of a neuron of their own.
+
+    Shape: `[T, N, ...]` -> the same, or `[T, 2N, ...]`.
+    """
+    config = getattr(model.get_submodule(layer), "config", None)
+    if not getattr(config, "ternary", False):
+        return spikes
+    return torch.cat([spikes.clamp_min(0), (-spikes).clamp_min(0)], 1)
+
+
+def share_right(logits: Tensor, labels: Tensor) -> float:
+    """Share of decisions (`objectives.judged`) that are their label; 0 where nothing has a label.
+
+    Shape: logits `[T, N, K]`, labels `[N]` or `[N, T]`.
+    """
+    decided, wanted = judged(logits, labels)
+    return float((decided.argmax(-1) == wanted).double().mean()) if len(wanted) else 0.0
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -17,7 +17,7 @@ SATURATED = 0.9
 class RateMeter:
     """Context manager that counts the spikes of every neuron layer of a model by forward hooks.
 
-        rate = spikes / (steps * neurons * samples)
+        rate = spikes of either sign / (steps * neurons * samples)
 
     Models without a `neurons()` method (foreign ones) have no layers here.
     """
@@ -43,7 +43,7 @@ class RateMeter:
 
     def _count(self, name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            self._sums[name].append(output.detach().sum(dtype=torch.float32))
+            self._sums[name].append(output.detach().abs().sum(dtype=torch.float32))
             self.places[name] += output.numel()
 
         return hook

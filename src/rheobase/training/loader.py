@@ -1,4 +1,6 @@
-"""Batches from frames held in memory: uint8 `[N, T, C, H, W]` in, float32 `[T, N, C, H, W]` out.
+"""Batches from frames held in memory: bytes `[N, T, C, H, W]` in, float32 `[T, N, C, H, W]` out.
+
+Bytes are uint8, or int8 where counts have a sign. Labels are `[N]`, or by step `[N, T]` with -1 where a step has none.
 
 Shuffling and augmentation depend on (seed, epoch) alone, so that a resumed run sees the batches it would have
 seen. Frames that only repeat along time (a still image: stride 0) are gathered, augmented, sent and made floats
@@ -10,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -37,16 +39,16 @@ class Samples(Protocol):
     """What training and evaluation read; a `FrameSet` is one.
 
     Shape:
-        frames uint8 `[N, T, C, H, W]`, labels int64 `[N]`
+        frames uint8 or int8 `[N, T, C, H, W]`, labels int64 `[N]` or `[N, T]`
     """
 
     @property
-    def frames(self) -> NDArray[np.uint8]:
-        """Counts of events."""
+    def frames(self) -> NDArray[Any]:
+        """Counts of events, or spikes of either sign."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """Class of each row of `frames`."""
+        """Class of each row of `frames`, or of each of its steps."""
 
     def __len__(self) -> int: ...
 
@@ -56,10 +58,10 @@ class ArrayFrames:
     """Frames and labels that come from anywhere, to train or evaluate on.
 
     Shape:
-        frames uint8 `[N, T, C, H, W]`, labels int64 `[N]`
+        frames uint8 or int8 `[N, T, C, H, W]`, labels int64 `[N]` or `[N, T]`
     """
 
-    frames: NDArray[np.uint8]
+    frames: NDArray[Any]
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -98,7 +100,7 @@ def batches(
     """Batches in order, the last one as small as it comes: for validation and evaluation.
 
     Shape:
-        frames float32 `[T, N, C, H, W]`, labels int64 `[N]`
+        frames float32 `[T, N, C, H, W]`, labels int64 `[N]` or `[N, T]`
     """
     for start in range(0, len(data), batch_size):
         rows = np.arange(start, min(start + batch_size, len(data)))
@@ -121,7 +123,7 @@ def shuffled_batches(
     Of several processes each takes every `world_size`-th sample of a batch of `batch_size`.
 
     Shape:
-        frames float32 `[T, N, C, H, W]`, labels int64 `[N]`
+        frames float32 `[T, N, C, H, W]`, labels int64 `[N]` or `[N, T]`
     """
     steps = plan(
         len(data), batch_size, seed=seed, epoch=epoch, augment=augment, rank=rank, world_size=world_size
@@ -176,7 +178,7 @@ def prefetched(
     stay bytes until they are on the device, and travel from pinned memory to a CUDA one.
 
     Shape:
-        frames float32 `[T, n, C, H, W]`, labels int64 `[n]`
+        frames float32 `[T, n, C, H, W]`, labels int64 `[n]` or `[n, T]`
     """
     pin = torch.device(device).type == "cuda"
 
@@ -221,13 +223,13 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
     return whole + int(rest >= 2 or (rest > 0 and whole == 0))
 
 
-def as_input(frames: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+def as_input(frames: Tensor | NDArray[Any], device: torch.device | str = "cpu") -> Tensor:
     """Frames as a model takes them: bytes travel, floats are made where they are used.
 
     Frames that only repeat along time do so in the result too (`layers.repeat`).
 
     Shape:
-        uint8 `[N, T, C, H, W]` -> float32 `[T, N, C, H, W]`, contiguous where it does not repeat
+        bytes `[N, T, C, H, W]` -> float32 `[T, N, C, H, W]`, contiguous where it does not repeat
     """
     tensor = torch.from_numpy(frames) if isinstance(frames, np.ndarray) else frames
     T = tensor.shape[1]
@@ -260,7 +262,7 @@ def gathered(
     Frames that only repeat along time do so in the result too.
 
     Shape:
-        uint8 `[n, T, C, H, W]`
+        bytes `[n, T, C, H, W]`
 
     Raises:
         RecipeError: the draws are about events, and the frames are still images.

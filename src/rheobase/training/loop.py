@@ -25,7 +25,7 @@ from rheobase.objectives import CrossEntropy, Objective
 from rheobase.training.arithmetic import has_bf16, layout, settle, settle_recipe
 from rheobase.training.augment import AugmentConfig
 from rheobase.training.callback import Callback, Schedule, State
-from rheobase.training.evaluation import measure
+from rheobase.training.evaluation import measure, share_right
 from rheobase.training.health import check_rates
 from rheobase.training.keeper import Keeper
 from rheobase.training.loader import Samples, plan, prefetched, steps_per_epoch
@@ -71,7 +71,7 @@ def fit(
     every epoch.
 
     Shape:
-        frames of `data` uint8 `[N, T, C, H, W]`
+        frames of `data` uint8 or int8 `[N, T, C, H, W]`, labels `[N]`, or `[N, T]` with -1 where a step has none
 
     Raises:
         DivergenceError: the loss became NaN or infinite.
@@ -146,7 +146,7 @@ def fit(
                         fabric.backward(loss * (len(target) * fabric.world_size / part.of), model=wrapped)
                     value += found * part.size / part.of
                     totals["samples"] += len(target)
-                    totals["accuracy"] += int((logits.mean(0).argmax(-1) == target).sum())
+                    totals["accuracy"] += share_right(logits, target) * len(target)
                     totals["loss"] += loss.item() * len(target)
                     for name, term in terms.items():
                         totals[name] += term.item() * len(target)

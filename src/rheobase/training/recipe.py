@@ -49,6 +49,7 @@ QuantiserName = Literal[
     "ternary",
     "mint",
     "standardised_sign",
+    "shared",
 ]
 
 

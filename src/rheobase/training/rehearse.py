@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rheobase.datasets.dataset import UNLABELLED
 from rheobase.errors import DataError, RecipeError
 from rheobase.objectives import Objective, collect
 from rheobase.training.loader import Samples, as_input, gathered
@@ -32,7 +33,7 @@ def rehearse(
                 model, as_input(gathered(data, np.arange(min(2, len(data)))), device), objective, head
             )
             low, high, classes = data.labels.min(), data.labels.max(), outputs.logits.shape[-1]
-            if low < 0 or high >= classes:
+            if low < (UNLABELLED if data.labels.ndim == 2 else 0) or high >= classes:
                 raise DataError(
                     f"labels are {low} to {high}; a model of {classes} classes takes 0 to {classes - 1}"
                 )

@@ -15,6 +15,7 @@ from rheobase.compression.quantisers.lsq import LSQ, LSQConfig
 from rheobase.compression.quantisers.max_abs import MaxAbs, MaxAbsConfig
 from rheobase.compression.quantisers.mint import MINT, MINTConfig
 from rheobase.compression.quantisers.rescaw import ReScaW, ReScaWConfig
+from rheobase.compression.quantisers.shared import Shared, SharedConfig
 from rheobase.compression.quantisers.standardised_sign import StandardisedSign, StandardisedSignConfig
 from rheobase.compression.quantisers.ternary import Ternary, TernaryConfig
 from rheobase.compression.quantisers.uniform import Uniform, UniformConfig
@@ -37,6 +38,8 @@ __all__ = [
     "QuantiserConfig",
     "ReScaW",
     "ReScaWConfig",
+    "Shared",
+    "SharedConfig",
     "StandardisedSign",
     "StandardisedSignConfig",
     "Ternary",

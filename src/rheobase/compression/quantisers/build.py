@@ -12,6 +12,7 @@ from rheobase.compression.quantisers.lsq import LSQ, LSQConfig
 from rheobase.compression.quantisers.max_abs import MaxAbs, MaxAbsConfig
 from rheobase.compression.quantisers.mint import MINT, MINTConfig
 from rheobase.compression.quantisers.rescaw import ReScaW, ReScaWConfig
+from rheobase.compression.quantisers.shared import Shared, SharedConfig
 from rheobase.compression.quantisers.standardised_sign import StandardisedSign, StandardisedSignConfig
 from rheobase.compression.quantisers.ternary import Ternary, TernaryConfig
 from rheobase.compression.quantisers.uniform import Uniform, UniformConfig
@@ -27,7 +28,8 @@ QuantiserConfig = Annotated[
     | BWNConfig
     | TernaryConfig
     | MINTConfig
-    | StandardisedSignConfig,
+    | StandardisedSignConfig
+    | SharedConfig,
     Field(discriminator="name"),
 ]
 """Any quantiser's options, told apart by ``name``."""
@@ -43,6 +45,7 @@ QUANTISERS: dict[type[QuantiserBase], type[Quantiser]] = {
     TernaryConfig: Ternary,
     MINTConfig: MINT,
     StandardisedSignConfig: StandardisedSign,
+    SharedConfig: Shared,
 }
 
 CONFIGS: dict[str, type[QuantiserBase]] = {

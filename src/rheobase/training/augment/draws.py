@@ -1,6 +1,7 @@
 """What chance decides about each sample of a step, and the frames changed so."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from rheobase.training.augment.config import AugmentConfig
 from rheobase.training.augment.counts import disturbed
 from rheobase.training.augment.geometry import cut_out, roll, shifted, turn
 from rheobase.training.augment.policies import choose
+from rheobase.training.augment.sequence import SequenceDraws, augmented_sequence, draw_sequence
 
 SCALARS = {"drop", "jitter"}
 
@@ -34,15 +36,17 @@ class Draws:
     seeds: NDArray[np.int64] | None = None
     drop: float = 0.0
     jitter: float = 0.0
+    sequence: SequenceDraws = field(default_factory=SequenceDraws)
 
     def of(self, rows: NDArray[np.int64]) -> "Draws":
         """Those of some of the samples."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "sequence"}
         return Draws(
             **{
                 name: value if name in SCALARS or value is None else value[rows]
                 for name, value in values.items()
-            }
+            },
+            sequence=self.sequence.of(rows),
         )
 
 
@@ -68,11 +72,22 @@ def draw(config: AugmentConfig, count: int, rng: np.random.Generator) -> Draws:
             moves, areas, centres = chosen.moves, chosen.areas, rng.random((count, 2))
     seeds = rng.integers(1 << 62, size=count) if config.drop or config.time_jitter else None
     return Draws(
-        moves, rolls, turns, flips, swaps, centres, holes, areas, seeds, config.drop, config.time_jitter
+        moves,
+        rolls,
+        turns,
+        flips,
+        swaps,
+        centres,
+        holes,
+        areas,
+        seeds,
+        config.drop,
+        config.time_jitter,
+        sequence=draw_sequence(config.sequence, count, rng),
     )
 
 
-def augmented(frames: NDArray[np.uint8], draws: Draws) -> NDArray[np.uint8]:
+def augmented(frames: NDArray[Any], draws: Draws) -> NDArray[Any]:
     """Frames changed as drawn; those given may be changed in place.
 
     Shape: frames `[n, T, C, H, W]`.
@@ -100,7 +115,7 @@ def augmented(frames: NDArray[np.uint8], draws: Draws) -> NDArray[np.uint8]:
     if draws.seeds is not None:
         for sample, seed in zip(frames, draws.seeds, strict=True):
             sample[:] = disturbed(sample, np.random.default_rng(seed), drop=draws.drop, jitter=draws.jitter)
-    return frames
+    return augmented_sequence(frames, draws.sequence)
 
 
 def _sides(draws: Draws, size: tuple[int, ...]) -> NDArray[np.int64]:

@@ -1,0 +1,150 @@
+"""Recorded signals as frames of one pixel: front end once (cached), scaled and encoded as the training part asks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rheobase.datasets.config import DataConfig
+from rheobase.datasets.dataset import FrameSet
+from rheobase.datasets.pool import Pool
+from rheobase.datasets.signal_config import SignalConfig
+from rheobase.datasets.split import Indices
+from rheobase.errors import DataError, RecipeError
+from rheobase.events import Recording
+from rheobase.signals import Direct, EncoderBase, Scaling, tune
+from rheobase.signals.encoder import Samples
+
+ANALOG = 1 / 64
+"""What one count of an analog frame is worth: scaled signals reach from -127/64 to 127/64."""
+
+TUNED_ON = 2_000_000
+"""Samples, about, that the threshold is tuned on: the first of the training part, which is in stratified order."""
+
+
+class Signals:
+    """Where sequences come from: no event recordings, and every question for one is refused."""
+
+    def recording(self, row: int) -> Recording:
+        """Refuse."""
+        self._refuse()
+
+    def frames(self, recording: Recording) -> NDArray[np.uint8]:
+        """Refuse."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise DataError(
+            "signals have no event recordings: there are no events to add, drop or show; evaluate them without robustness"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SignalPool(Pool):
+    """Signals of one length behind their front end. Shape: signals: float32 [N, L, C].
+
+    The training part is cut into pieces of T steps, one every `hop` steps (None: one piece from the start); validation and
+    test keep whole signals, so that one decision is made of each. A signal shorter than T steps ends in silence.
+    """
+
+    signals: NDArray[np.float32]
+    hop: int | None = field(default=None, kw_only=True)
+    spectrogram: bool = field(default=False, kw_only=True)
+    """Whether channels are bands in order, which then are the height of a frame."""
+
+    def parts(self, config: DataConfig, rows: Sequence[Indices]) -> list[FrameSet]:
+        """Scale and encode with what the first part (training) asks for, and deal out."""
+        how = config.signal
+        scaling = Scaling.fit(_as_signal(self.signals[rows[0]]))
+        some = rows[0][: max(TUNED_ON // self.signals[0].size, 1)]
+        encoder = tuned(how, scaling.apply(_as_signal(self.signals[some])))
+        return [
+            self._part(config, some, scaling, encoder, pieces=i == 0 and self.hop is not None)
+            for i, some in enumerate(rows)
+        ]
+
+    def _part(
+        self, config: DataConfig, rows: Indices, scaling: Scaling, encoder: EncoderBase, *, pieces: bool
+    ) -> FrameSet:
+        frames = encoded(self.signals[rows], scaling, encoder, config.signal.pool)
+        names, labels, T = [self.names[i] for i in rows], self.labels[rows], config.T
+        if pieces and frames.shape[1] > T:
+            starts = range(0, frames.shape[1] - T + 1, self.hop or T)
+            frames = np.concatenate([frames[:, start : start + T] for start in starts])
+            names = [f"{name}@{start}" for start in starts for name in names]
+            labels = np.tile(labels, len(starts))
+        elif self.hop is None or frames.shape[1] < T:
+            frames = _lasting(frames, T)
+        if self.spectrogram:
+            frames = frames.swapaxes(2, 3)
+        return FrameSet(np.ascontiguousarray(frames), labels, tuple(names), Signals())
+
+
+def tuned(how: SignalConfig, x: Samples) -> EncoderBase:
+    """The encoder with its threshold tuned to the rate asked for on x [L, N, C]; analog values have none.
+
+    Raises:
+        DataError: the rate cannot be met.
+        RecipeError: the encoder takes several steps a sample.
+    """
+    encoder: EncoderBase = how.encoder
+    if getattr(encoder, "steps", 1) != 1:
+        raise RecipeError(
+            f"data.signal.encoder {encoder.name} takes {getattr(encoder, 'steps', 1)} steps a sample; signals have one step "
+            "a sample: give steps: 1, or an encoder such as tae"
+        )
+    if isinstance(encoder, Direct) or how.rate is None:
+        return encoder
+    return tune(encoder, x, rate=how.rate).encoder
+
+
+def encoded(
+    signals: NDArray[np.float32], scaling: Scaling, encoder: EncoderBase, pool: int
+) -> NDArray[np.int8]:
+    """Frames of signals.
+
+    Shape: [N, L, C] -> int8 [N, ceil(L / pool), C, 1, 1].
+    """
+    N, L, C = signals.shape
+    steps = -(-L // pool)
+    frames = np.zeros((N, steps * pool, C), np.int8)
+    for start in range(0, N, 256):
+        some = scaling.apply(_as_signal(signals[start : start + 256]))
+        if isinstance(encoder, Direct):
+            whole = np.concatenate([some, some[-1:].repeat(steps * pool - L, 0)])
+            values = np.rint(np.clip(whole / ANALOG, -127, 127))
+        else:
+            values = np.concatenate(
+                [encoder.encode(some).spikes, np.zeros((steps * pool - L, *some.shape[1:]))]
+            )
+        frames[start : start + 256] = values.swapaxes(0, 1)
+    parts = frames.reshape(N, steps, pool, C)
+    analog = isinstance(encoder, Direct)
+    pooled = np.rint(parts.mean(2)) if analog else np.clip(parts.sum(2, dtype=np.int16), -1, 1)
+    return pooled.astype(np.int8)[..., None, None]
+
+
+def _lasting(frames: NDArray[np.int8], T: int) -> NDArray[np.int8]:
+    """Exactly T steps: cut, or silent at the end. Shape: [N, steps, ...] -> [N, T, ...]."""
+    silence = np.zeros((len(frames), max(T - frames.shape[1], 0), *frames.shape[2:]), np.int8)
+    return np.concatenate([frames[:, :T], silence], 1)
+
+
+def _as_signal(rows: NDArray[np.float32]) -> Samples:
+    """[N, L, C] -> [L, N, C]."""
+    return rows.swapaxes(0, 1).astype(np.float64)
+
+
+def check_options(config: DataConfig) -> None:
+    """Refuse what means nothing for signals, before any of them is read.
+
+    Raises:
+        RecipeError: a split other than `official`, or an option of event binning.
+    """
+    if config.split != "official":
+        raise RecipeError(f"split of {config.name} is {config.split!r}; it has 'official' alone")
+    if config.size is not None or config.binning != "time":
+        option = "size" if config.size is not None else "binning"
+        raise RecipeError(f"data.{option} is about events, and {config.name} has signals: leave it out")

@@ -1,0 +1,26 @@
+"""How recorded signals become the spikes that a network sees."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+
+from rheobase.config import Config
+from rheobase.signals import TAE, Encoder
+from rheobase.signals.frontends import Bands, Chain, Gammatone, LogMel
+
+Front = Annotated[LogMel | Gammatone | Bands | Chain, Field(discriminator="name")]
+
+
+class SignalConfig(Config):
+    """Front end, scaling, encoder and steps, in this order.
+
+    `front` None is that of the data set. Each channel is scaled to [-1, 1] by percentiles of the training part, and the
+    encoder's threshold tuned to `rate` spikes a sample on it (None: the threshold is as given). With the encoder `direct`
+    (`steps` 1) networks see the scaled signal itself, in units of 1/64 and cut at ±127/64. `pool` samples become one step:
+    spikes are added and cut to ±1, analog values averaged.
+    """
+
+    front: Front | None = None
+    encoder: Encoder = TAE()
+    rate: float | None = Field(default=0.3, gt=0, le=1)
+    pool: PositiveInt = 1
