@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from model_cases import CONVOLUTIONAL, EACH, SMALL_TRANSFORMERS
+from model_cases import CONVOLUTIONAL, EACH, SEQUENCES, SMALL_TRANSFORMERS
 from rheobase.errors import DataError, RecipeError
 from rheobase.layers import Scale
 from rheobase.models import SpikingModel, create_model, family_of
@@ -12,7 +12,7 @@ from rheobase.neurons import Neuron, NeuronConfig, preset
 
 SIZE = (16, 16)
 CLASSES = 5
-each = pytest.mark.parametrize("name", EACH)
+each = pytest.mark.parametrize("name", EACH + SEQUENCES)
 COUNTS = {"qkformer_small": 4, "spikformer_small": 4, "sdt_v3_small": 4}
 """What adds spikes, or fires integers, and the most it can give."""
 CURRENTS = {"bestformer_small"}
@@ -122,7 +122,7 @@ def test_gradient_reaches_every_parameter(name: str, head: str) -> None:
         assert behind_norm or parameter.grad.abs().max() > 0, key
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("name", CONVOLUTIONAL + SEQUENCES)
 @pytest.mark.parametrize("neuron", [None, "lif_soft", "lif_tet", "plif_sew"])
 def test_neurons_fire_at_the_start(name: str, neuron: str | None) -> None:
     model = small(name, neuron=neuron)
@@ -230,7 +230,7 @@ def test_unknown_model() -> None:
 
 
 def test_default_neurons() -> None:
-    defaults = {name: small(name).config.neuron for name in CONVOLUTIONAL}
+    defaults = {name: small(name).config.neuron for name in CONVOLUTIONAL + SEQUENCES}
     assert defaults == {
         "ms_resnet18": "lif_soft",
         "resnet19": "lif_tet",

@@ -1,6 +1,6 @@
 """What chance decides about each sample of a step, and the frames changed so."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,12 @@ from rheobase.training.augment.config import AugmentConfig
 from rheobase.training.augment.counts import disturbed
 from rheobase.training.augment.geometry import cut_out, roll, shifted, turn
 from rheobase.training.augment.policies import choose
-from rheobase.training.augment.sequence import SequenceDraws, augmented_sequence, draw_sequence
+from rheobase.training.augment.sequence import (
+    SequenceAugment,
+    SequenceDraws,
+    augmented_sequence,
+    draw_sequence,
+)
 
 SCALARS = {"drop", "jitter"}
 
@@ -36,7 +41,7 @@ class Draws:
     seeds: NDArray[np.int64] | None = None
     drop: float = 0.0
     jitter: float = 0.0
-    sequence: SequenceDraws = field(default_factory=SequenceDraws)
+    sequence: SequenceDraws | None = None
 
     def of(self, rows: NDArray[np.int64]) -> "Draws":
         """Those of some of the samples."""
@@ -46,7 +51,7 @@ class Draws:
                 name: value if name in SCALARS or value is None else value[rows]
                 for name, value in values.items()
             },
-            sequence=self.sequence.of(rows),
+            sequence=None if self.sequence is None else self.sequence.of(rows),
         )
 
 
@@ -83,7 +88,7 @@ def draw(config: AugmentConfig, count: int, rng: np.random.Generator) -> Draws:
         seeds,
         config.drop,
         config.time_jitter,
-        sequence=draw_sequence(config.sequence, count, rng),
+        sequence=None if config.sequence == SequenceAugment() else draw_sequence(config.sequence, count, rng),
     )
 
 
@@ -115,7 +120,7 @@ def augmented(frames: NDArray[Any], draws: Draws) -> NDArray[Any]:
     if draws.seeds is not None:
         for sample, seed in zip(frames, draws.seeds, strict=True):
             sample[:] = disturbed(sample, np.random.default_rng(seed), drop=draws.drop, jitter=draws.jitter)
-    return augmented_sequence(frames, draws.sequence)
+    return frames if draws.sequence is None else augmented_sequence(frames, draws.sequence)
 
 
 def _sides(draws: Draws, size: tuple[int, ...]) -> NDArray[np.int64]:
