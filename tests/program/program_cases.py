@@ -510,3 +510,35 @@ def slow_neuron(
         v = op.levels.tolist()[sum(edge <= v for edge in op.edges.tolist())]
     membranes[place] = v
     return int(fired)
+
+
+def attention_program(**fields: Any) -> Program:
+    """Every op of attention once: token and channel masks, both orders of products, saccades, pooled and dilated currents."""
+    rng = np.random.default_rng(13)
+    mix = rng.integers(1, 30, 10)
+    ops = [
+        Conv2d(weight(rng, (8, 2, 3, 3), 4), padding=2, dilation=2, shift=1, name="embed"),
+        OrPool(3, 2, 1, name="pooled"),
+        neuron(rng, 8, "soft", 60, name="q"),
+        Conv2d(weight(rng, (8, 2, 1, 1), 4), stride=2, inputs=(-1,)),
+        neuron(rng, 8, "hard", 30, name="k"),
+        HeadSum(2, inputs=(2,), name="tokens"),
+        SumPool(None, inputs=(4,), name="channels"),
+        Gate(inputs=(6, 2), name="counts"),
+        HeadMatMul(2, "second", inputs=(2, 4), name="map"),
+        HeadMatMul(2, "none", inputs=(8, 4), name="kept"),
+        HeadMatMul(2, "first", inputs=(4, 2), name="other_map"),
+        HeadMatMul(2, "none", inputs=(2, 10), name="other"),
+        Add(inputs=(9, 11)),
+        TimeMix(mix, rng.integers(50, 300, 4 * 2), 4, inputs=(5,), name="saccade"),
+        Gate(inputs=(13, 2), name="masked"),
+        Rescale(np.full(8, 4), np.zeros(8, int), inputs=(12,), name="shifted"),
+        neuron(rng, 8, "soft", 90, leak_shift=1, name="attend"),
+        Add(inputs=(14, 16)),
+        Add(inputs=(17, 7)),
+        SumPool(None),
+        Flatten(),
+        Linear(weight(rng, (3, 8), 4)),
+        Readout(np.array([1, 0, -1])),
+    ]
+    return Program(**{"name": "attention", "input_shape": (2, 8, 8), "T": 3, "ops": ops} | fields)
