@@ -38,7 +38,7 @@ def lowered(model, T=STEPS):
     return hardened, lower(hardened, name="toy", T=T)
 
 
-@settings(max_examples=12, **SLOW)
+@settings(max_examples=40, **SLOW)
 @given(transformers(), st.integers(0, 1000))
 def test_hardened_reference_and_slow_interpreter_agree_on_random_transformers(model, seed):
     hardened, program = lowered(used(model, seed))

@@ -159,7 +159,7 @@ class LatticeRoundedNeuron(LatticeNeuron):
     def kept(self, v: Tensor) -> Tensor:
         """The level of each membrane."""
         return self.levels[
-            torch.bucketize(v, self.edges, right=True)
+            torch.bucketize(v.contiguous(), self.edges, right=True)
         ]  # right: an edge is the start of a level
 
     def extra_repr(self) -> str:
