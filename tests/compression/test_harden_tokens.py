@@ -277,7 +277,7 @@ def test_a_threshold_on_a_count_is_met_by_that_count():
 
 def test_mixing_is_refused_where_it_says_nothing():
     one = torch.ones(1, dtype=torch.float64)
-    with pytest.raises(LatticeError, match="lower triangle of as many steps"):
+    with pytest.raises(LatticeError, match="one lower triangle of as many steps"):
         fit_mix("mix", one, one, 0 * one, torch.ones(2, 2).double(), torch.ones(2).double())
     with pytest.raises(LatticeError, match="neuron 'mix' mixes values up to 1073741824"):
         fit_mix("mix", one * 2**30, one, 0 * one, torch.eye(1).double(), one)
@@ -289,3 +289,22 @@ def test_a_model_that_mixes_fewer_steps_than_the_program_is_refused():
     assert any(isinstance(op, TimeMix) for op in lower(hardened, name="toy", T=STEPS - 1).ops)
     with pytest.raises(ProgramError, match="mixes 3 steps, but the program is made for T=4"):
         lower(hardened, name="toy", T=STEPS + 1)
+
+
+def test_logits_of_currents_come_to_a_unit_that_float32_holds():
+    """A head that reads currents sums far beyond 2^24; its logits are those of the model all the same."""
+    model = wired(lambda m, c, s: m.last(c) + c)
+    hardened = harden(model)
+    assert kinds(same(model))[-3:] == ["Linear", "Rescale", "Readout"]
+    x = torch.from_numpy(frames(3, model, samples=9, steps=STEPS)).float()
+    torch.testing.assert_close(
+        hardened(x) * hardened.logit_scale, model(x), atol=2e-2, rtol=1e-3
+    )  # a spike or two
+
+
+def test_thresholds_may_be_those_of_heads():
+    one = torch.ones(2, dtype=torch.float64)
+    lattice = fit_mix(
+        "mix", 9 * one, one, 0 * one, torch.eye(1).double(), torch.tensor([[2.0, 5.0]]).double()
+    )
+    assert lattice(torch.full((1, 1, 2), 4.0)).flatten().tolist() == [1, 0]

@@ -184,20 +184,21 @@ def fit_mix(
 
         m[t, j] = round(M[t, j] 2^k),  theta[t, c] = ceil((V[t] - B_c sum over j of M[t, j]) / U_c 2^k)
 
-    Shape: `bound` (largest |integer|), `unit` (positive) and `offset` are float64 `[C]`; `mixing` `[T, T]`, `thresholds` `[T]`.
+    Shape: `bound` (largest |integer|), `unit` (positive) and `offset` are float64 `[C]`;
+    `mixing` `[T, T]`, `thresholds` `[T]` or `[T, C]`.
     Raises:
         LatticeError: the mixing is no lower triangle, or what is mixed is too large to tell its numbers apart.
     """
     steps = len(thresholds)
     if mixing.shape != (steps, steps) or bool((mixing.triu(1) != 0).any()):
         raise LatticeError(
-            f"neuron {name!r} must mix by a lower triangle of as many steps as it has thresholds, got "
+            f"neuron {name!r} must mix all channels by one lower triangle of as many steps as it has thresholds, got "
             f"{list(mixing.shape)} for {steps} thresholds"
         )
     largest = float(bound.max())
     rows, scales = zip(*(_mixing_row(name, row, largest) for row in mixing), strict=True)
     scale = torch.tensor(scales, dtype=torch.float64)[:, None]
-    theta = (thresholds[:, None] - mixing.sum(1, keepdim=True) * offset) / unit * scale
+    theta = (thresholds.reshape(steps, -1) - mixing.sum(1, keepdim=True) * offset) / unit * scale
     # what float division left a hair above an integer is that integer; out of reach is out of reach
     theta = torch.ceil(theta - theta.abs() * 2.0**-40).clamp(-INT32_MAX, INT32_MAX)
     return LatticeTimeMix(torch.stack(rows), theta)

@@ -18,7 +18,7 @@ class MixesTime(Protocol):
     def thresholds(self) -> Tensor:
         """V.
 
-        Shape: `[T]`.
+        Shape: `[T]`, or `[T, heads]`.
         """
 
 

@@ -89,7 +89,7 @@ class Builder:
         return Value(place, x.shape, False, unit, x.offset, low, high)
 
     def finish(self, x: Value) -> Hardened:
-        """The graph, closed by a readout, and the unit of its logits."""
+        """The graph, closed by a readout, and the unit of its logits, coarser where float32 would not hold them."""
         name = self.nodes[x.place][0] if self.nodes else ""
         if x.events or len(x.shape) != 1:
             raise LatticeError(
@@ -100,12 +100,10 @@ class Builder:
             raise LatticeError(
                 f"layer {name!r} gives the logits: quantise it per tensor, so that all classes share one unit"
             )
+        if float((x.magnitude + (x.offset / unit).abs()).max()) >= EXACT - 1:
+            x = self.in_one_unit(name, [x])[0]
+            unit = float(x.unit[0])
         bias = torch.round(x.offset / unit)
-        bound = float((x.magnitude + bias.abs()).max())
-        if bound >= EXACT:
-            raise LatticeError(
-                f"logits of {name!r} may reach {bound:.0f}, beyond exact float32 (2^24): use fewer weight bits"
-            )
         self.put(f"{name}.readout", LatticeReadout(bias.float()), x)
         nodes = [(n, m.module() if isinstance(m, Rows) else m, inputs) for n, m, inputs in self.nodes]
         return Hardened(nodes, self.input_shape, unit, self.sums)
