@@ -10,7 +10,7 @@ from graph_cases import frames, straying, used
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_harden_graphs import hardened_or_refused
-from token_cases import BLOCKS, NEURONS, SIZE, STEPS, HeadScale, Saccadic, transformer, transformers
+from token_cases import BLOCKS, NEURONS, SIZE, STEPS, Saccadic, head_scale, transformer, transformers
 from torch import nn
 
 from rheobase import native
@@ -174,7 +174,7 @@ def test_currents_are_pooled_before_the_neuron_turns_them():
 
 
 def scaled_heads(scale):
-    return wired(lambda m, c, s: m.last(m.parts[1](m.parts[0](s))), HeadSum(2), HeadScale(scale), channels=2)
+    return wired(lambda m, c, s: m.last(m.parts[1](m.parts[0](s))), HeadSum(2), head_scale(scale), channels=2)
 
 
 def test_a_scale_a_head_is_part_of_thresholds():
@@ -205,7 +205,7 @@ def squares(heads):
     [
         (
             lambda: scaled_heads(torch.tensor([[0.5, 2.0]] * 2 + [[0.5, 1.0]])),
-            r"features.parts.1.*differently from step to step \(\[3, 2\]\).*one scale a head",
+            r"features.parts.1.*differently from step to step \(3 steps\).*one factor a head",
         ),
         (lambda: scaled_heads(torch.ones(4)), "scales 4 heads, which do not divide 2"),
         (lambda: wired(lambda m, c, s: m.parts[0](s), HeadSum(3), channels=3), "3 heads do not divide"),

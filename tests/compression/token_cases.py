@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rheobase.compression import QuantConfig, quantise_, quantiser_config
-from rheobase.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
+from rheobase.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, HeadScale, Linear, MaxPool2d
 from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum, MapSum, Scale
 from rheobase.models import ModelConfig, SpikingModel
 from rheobase.neurons import NeuronConfig, UniformMembrane, build_neuron
@@ -44,16 +44,12 @@ class Saccadic(nn.Module):
         return (mixed >= self.thresholds()[:steps].reshape(-1, 1, 1, 1, 1)).to(x)
 
 
-class HeadScale(nn.Module):
-    """Multiplication of each head by a number of its own."""
-
-    def __init__(self, scale: Tensor) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(scale)
-
-    def forward(self, x: Tensor) -> Tensor:
-        factor = self.scale.reshape(-1, self.scale.shape[-1])[0]
-        return (x.unflatten(-3, (len(factor), -1)) * factor.reshape(-1, 1, 1, 1)).flatten(-4, -3)
+def head_scale(factor: Tensor) -> HeadScale:
+    """Heads scaled by numbers `[heads]`, or by step `[T, heads]`."""
+    heads = factor.shape[-1]
+    layer = HeadScale(heads, len(factor) if factor.dim() > 1 else None)
+    layer.factor = nn.Parameter(factor.reshape(-1, 1, heads, 1, 1))
+    return layer
 
 
 class Projection(nn.Sequential):
@@ -124,7 +120,7 @@ class BEST(nn.Module):
         self.q, self.k, self.v = (Projection(width, neuron) for _ in range(3))
         self.first = HeadMatMul(heads, "second" if order == "qk_first" else "first")
         self.binary, self.second, self.order = build_neuron(neuron), HeadMatMul(heads), order
-        self.scale, self.lam = Scale(0.125), HeadScale(0.6 + torch.rand(heads))
+        self.scale, self.lam = Scale(0.125), head_scale(0.6 + torch.rand(heads))
         self.middle = build_neuron(neuron.model_copy(update={"v_threshold": 0.5}))
         self.out, self.norm = Conv2d(width, width, 1, bias=False), BatchNorm2d(width)
         self.halved = Scale(0.5)

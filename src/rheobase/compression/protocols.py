@@ -20,13 +20,3 @@ class MixesTime(Protocol):
 
         Shape: `[T]`, or `[T, heads]`.
         """
-
-
-@runtime_checkable
-class ScalesHeads(Protocol):
-    """Multiplication of the channels of each head by a learned number.
-
-    Shape: `scale` is `[heads]`, or `[T, ...]` with the heads in the last axis that is not 1.
-    """
-
-    scale: Tensor

@@ -13,7 +13,7 @@ from rheobase.compression.hardening import neurons, pools, tokens, units, weight
 from rheobase.compression.hardening.builder import Builder
 from rheobase.compression.hardening.value import Value
 from rheobase.compression.lattice import Hardened
-from rheobase.compression.protocols import MixesTime, ScalesHeads
+from rheobase.compression.protocols import MixesTime
 from rheobase.errors import LatticeError
 from rheobase.layers import (
     AvgPool2d,
@@ -21,6 +21,7 @@ from rheobase.layers import (
     Conv2d,
     Flatten,
     GlobalAvgPool2d,
+    HeadScale,
     InputUnit,
     Linear,
     MaxPool2d,
@@ -50,7 +51,7 @@ ONE_INPUT: list[tuple[type, Rule]] = [
     (MaxPool2d, pools.maximum),
     (MapSum, pools.map_sum),
     (HeadSum, tokens.head_sum),
-    (ScalesHeads, units.head_scale),
+    (HeadScale, units.head_scale),
 ]
 TWO_INPUTS: list[tuple[type, Rule]] = [(Gate, tokens.gate), (HeadMatMul, tokens.head_matmul)]
 RULES = {1: ONE_INPUT, 2: TWO_INPUTS}

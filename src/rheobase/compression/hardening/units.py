@@ -8,9 +8,8 @@ from torch import nn
 from rheobase.compression.hardening.builder import Builder
 from rheobase.compression.hardening.value import Value
 from rheobase.compression.lattice import LatticeFlatten
-from rheobase.compression.protocols import ScalesHeads
 from rheobase.errors import LatticeError
-from rheobase.layers import Flatten, InputUnit
+from rheobase.layers import Flatten, HeadScale, InputUnit
 from rheobase.layers.tokens import Scale
 
 
@@ -29,16 +28,15 @@ def scale(b: Builder, name: str, layer: Scale, x: Value) -> Value:
     return replace(x, unit=x.unit * layer.factor, offset=x.offset * layer.factor)
 
 
-def head_scale(b: Builder, name: str, layer: ScalesHeads, x: Value) -> Value:
+def head_scale(b: Builder, name: str, layer: HeadScale, x: Value) -> Value:
     """Another unit for each head, the same at every step."""
-    found = layer.scale.detach().double()
-    by_step = found.reshape(1, -1) if found.dim() == 1 else found.reshape(len(found), -1)
+    by_step = layer.factor.detach().double().reshape(-1, layer.heads)
     if not bool((by_step == by_step[0]).all()):
         raise LatticeError(
-            f"layer {name!r} scales heads differently from step to step ({list(found.shape)}), and the unit of an integer "
-            "cannot change with time: train one scale a head, or average it over the steps before harden"
+            f"layer {name!r} scales heads differently from step to step ({layer.T} steps), and the unit of an integer cannot "
+            "change with time: train one factor a head (T=None)"
         )
-    heads = by_step.shape[1]
+    heads = layer.heads
     if x.shape[0] % heads:
         raise LatticeError(f"layer {name!r} scales {heads} heads, which do not divide {x.shape[0]} channels")
     factor = by_step[0].repeat_interleave(x.shape[0] // heads)
