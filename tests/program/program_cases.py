@@ -130,8 +130,10 @@ def programs(draw: st.DrawFn) -> Program:
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> Program:
+def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
     """Any op on any value there is: residual joins of spikes and of currents, groups, pools, convolutions of currents.
+
+    `attention` off leaves out the ops of attention, dilation, and the maximum of currents.
 
     What nobody reads in the end is pooled and goes through a linear layer of its own; the sum of these is the logits.
     """
@@ -159,7 +161,7 @@ def graphs(draw: st.DrawFn) -> Program:
             else {"stride": draw(st.integers(1, 2)), "padding": draw(st.integers(0, 1))}
         )
         w = weight(rng, (out, channels // groups, kernel, kernel), bits)
-        if kernel > 1 and draw(st.booleans()):
+        if attention and kernel > 1 and draw(st.booleans()):
             dilation = draw(st.integers(2, 3))
             place |= {"dilation": dilation, "padding": dilation * (kernel // 2) + draw(st.integers(0, 1))}
         return add(Conv2d(w, shift=draw(st.integers(0, 2)), groups=groups, inputs=(source,), **place))
@@ -186,9 +188,9 @@ def graphs(draw: st.DrawFn) -> Program:
         return add(Add(inputs=(draw(st.sampled_from(twins)), source)))
 
     def pool(source: int) -> int:
-        _, height, width = known[source][1]
+        kind, (_, height, width) = known[source]
         size = draw(st.integers(1, min(height, width)))
-        if draw(st.booleans()):
+        if (attention or kind == "events") and draw(st.booleans()):
             return add(
                 OrPool(size, draw(st.integers(1, 2)), draw(st.integers(0, size // 2)), inputs=(source,))
             )
@@ -228,10 +230,10 @@ def graphs(draw: st.DrawFn) -> Program:
             TimeMix(mixing, rng.integers(-9, 300, steps * known[source][1][0]), steps, inputs=(source,))
         )
 
-    attention = [head_sum, gate, matmul, matmul, time_mix]
+    heads = [head_sum, gate, matmul, matmul, time_mix] if attention else []
     moves = {
-        "events": [conv, conv, rescale, join, pool, *attention],
-        "current": [fire, fire, fire, conv, rescale, join, pool, *attention],
+        "events": [conv, conv, rescale, join, pool, *heads],
+        "current": [fire, fire, fire, conv, rescale, join, pool, *heads],
     }
     for _ in range(draw(st.integers(2, 9))):
         source = draw(st.sampled_from(list(known)[-4:]))
