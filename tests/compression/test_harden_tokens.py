@@ -20,7 +20,7 @@ from rheobase.errors import LatticeError, ProgramError
 from rheobase.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
 from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum, MapSum, Scale
 from rheobase.models import ModelConfig, SpikingModel
-from rheobase.neurons import NeuronConfig, build_neuron
+from rheobase.neurons import NeuronConfig, Recurrent, build_neuron
 from rheobase.program import CompiledProgram, TimeMix, compare, load, measure, reference, save
 from rheobase.program.lower import lower
 from rheobase.training.export import hardened_trace
@@ -209,6 +209,10 @@ def squares(heads):
         ),
         (lambda: scaled_heads(torch.ones(4)), "scales 4 heads, which do not divide 2"),
         (lambda: wired(lambda m, c, s: m.parts[0](s), HeadSum(3), channels=3), "3 heads do not divide"),
+        (
+            lambda: wired(lambda m, c, s: m.parts[0](c), Recurrent(NeuronConfig(), 4)),
+            r"features.parts.0' \(Recurrent\) cannot be put on the integer lattice: its spikes come back",
+        ),
         (lambda: squares(1), r"layer 'features.parts.0' can reach \d+, beyond 32 bits"),
         (
             lambda: wired(lambda m, c, s: m.parts[0](s, s), nn.Bilinear(8, 8, 8)),
