@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from program_cases import frames_for, graphs, residual_program, weight
+from program_cases import attention_program, frames_for, graphs, residual_program, weight
 from test_engine import able, assert_exact, needs_compiler
 
 from model_cases import CONVOLUTIONAL
@@ -16,11 +16,13 @@ from rheobase.compression import QuantConfig, ReScaWConfig, harden, quantise_
 from rheobase.engine import Engine
 from rheobase.engine.library import KERNELS
 from rheobase.engine.plan import plan
+from rheobase.errors import ProgramError
 from rheobase.models import create_model
 from rheobase.program import (
     Add,
     Conv2d,
     Flatten,
+    HeadSum,
     Linear,
     Neuron,
     OrPool,
@@ -45,7 +47,7 @@ def assert_streams(program: Program, frames: np.ndarray, expected: np.ndarray, *
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(graphs(), st.sampled_from([None, *KERNELS]), st.integers(1, 2), st.data())
+@given(graphs(attention=False), st.sampled_from([None, *KERNELS]), st.integers(1, 2), st.data())
 def test_random_graphs(program, kernel, threads, data):
     options = {"isa": data.draw(st.sampled_from(able())), "kernel": kernel, "threads": threads}
     random = frames_for(program, 2, 0)
@@ -121,3 +123,18 @@ def test_a_profile_of_a_graph_names_all_layers():
     assert all(part.seconds > 0 for part in parts)
     engine.choose([part.rate for part in parts])
     assert_exact(program, frames_for(program, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("ops", "message"),
+    [
+        (attention_program().ops, "op 0 Conv2d 'embed': the engine has no Conv2d with dilation"),
+        ([Rescale([1, 1], [0, 0]), OrPool(2, 1)], "op 1 OrPool: the engine has no OrPool of a current"),
+        ([HeadSum(2)], "op 0 HeadSum: the engine has no HeadSum"),
+    ],
+)
+def test_what_the_engine_does_not_know_is_refused(ops, message):
+    head = [SumPool(None), Flatten(), Linear(weight(np.random.default_rng(0), (2, 2), 4)), Readout([0, 0])]
+    program = Program("odd", (2, 8, 8), 3, ops if len(ops) > 3 else [*ops, *head])
+    with pytest.raises(ProgramError, match=message):
+        plan(program)

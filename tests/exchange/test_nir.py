@@ -57,7 +57,13 @@ def test_random_programs_come_back_to_the_bit(tmp_path_factory, program):
     try:
         export_nir(program, path)
     except ExchangeError as error:
-        assert "added to itself" in str(error) or "square ones only" in str(error)
+        reasons = (
+            "added to itself",
+            "square ones only",
+            "no form outside of programs",
+            "maximum of currents",
+        )
+        assert any(reason in str(error) for reason in reasons), error
         return
     assert import_nir(path).digest() == program.digest()
 

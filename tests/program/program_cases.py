@@ -1,5 +1,6 @@
 """Random programs, and an independent slow interpreter of them in plain Python loops."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from rheobase.program import (
     Add,
     Conv2d,
     Flatten,
+    Gate,
+    HeadMatMul,
+    HeadSum,
     Linear,
     Neuron,
     Op,
@@ -20,6 +24,7 @@ from rheobase.program import (
     Rescale,
     RoundedNeuron,
     SumPool,
+    TimeMix,
     Weight,
 )
 from rheobase.program.ir import VERSION
@@ -125,8 +130,10 @@ def programs(draw: st.DrawFn) -> Program:
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> Program:
+def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
     """Any op on any value there is: residual joins of spikes and of currents, groups, pools, convolutions of currents.
+
+    `attention` off leaves out the ops of attention, dilation, and the maximum of currents.
 
     What nobody reads in the end is pooled and goes through a linear layer of its own; the sum of these is the logits.
     """
@@ -154,12 +161,17 @@ def graphs(draw: st.DrawFn) -> Program:
             else {"stride": draw(st.integers(1, 2)), "padding": draw(st.integers(0, 1))}
         )
         w = weight(rng, (out, channels // groups, kernel, kernel), bits)
+        if attention and kernel > 1 and draw(st.booleans()):
+            dilation = draw(st.integers(2, 3))
+            place |= {"dilation": dilation, "padding": dilation * (kernel // 2) + draw(st.integers(0, 1))}
         return add(Conv2d(w, shift=draw(st.integers(0, 2)), groups=groups, inputs=(source,), **place))
 
     def rescale(source: int) -> int:
         channels, shift = known[source][1][0], draw(st.sampled_from([0, 1, 3, 12, 30]))
         top = 40 << min(shift, 20)
         gain, bias = rng.integers(-top, top + 1, channels), rng.integers(-30, 31, channels)
+        if draw(st.booleans()):  # a shift alone
+            gain, bias, shift = np.full(channels, 1 << draw(st.integers(0, 6))), 0 * bias, 0
         return add(Rescale(gain, bias, shift, inputs=(source,)))
 
     def fire(source: int) -> int:
@@ -178,15 +190,50 @@ def graphs(draw: st.DrawFn) -> Program:
     def pool(source: int) -> int:
         kind, (_, height, width) = known[source]
         size = draw(st.integers(1, min(height, width)))
-        if kind == "events" and draw(st.booleans()):
+        if (attention or kind == "events") and draw(st.booleans()):
             return add(
                 OrPool(size, draw(st.integers(1, 2)), draw(st.integers(0, size // 2)), inputs=(source,))
             )
         return add(SumPool(draw(st.sampled_from([size, None])), inputs=(source,)))
 
+    def some_heads(*channels: int) -> int:
+        return draw(st.sampled_from([g for g in range(1, 5) if all(c % g == 0 for c in channels)]))
+
+    def head_sum(source: int) -> int:
+        return add(HeadSum(some_heads(known[source][1][0]), inputs=(source,)))
+
+    def gate(source: int) -> int:
+        _, (channels, *size) = known[source]
+        fits = [
+            i for i, (_, (c, *s)) in known.items() if channels % c == 0 and (s == size or s in ([1, 1], [1]))
+        ]
+        return add(Gate(inputs=(draw(st.sampled_from(fits)), source)))
+
+    def matmul(source: int) -> int:
+        kind = draw(st.sampled_from(["none", "first", "second"]))
+        pairs = []
+        for other in known:
+            for order in {(source, other), (other, source)}:
+                for heads in (1, 2, 3):
+                    with contextlib.suppress(ProgramError):
+                        HeadMatMul(heads, kind).output_shape(*(known[i][1] for i in order))
+                        pairs.append((heads, order))
+        if not pairs:
+            return source
+        heads, order = draw(st.sampled_from(sorted(pairs)))
+        return add(HeadMatMul(heads, kind, inputs=order))
+
+    def time_mix(source: int) -> int:
+        steps = draw(st.integers(3, 4))
+        mixing = rng.integers(-9, 40, steps * (steps + 1) // 2)
+        return add(
+            TimeMix(mixing, rng.integers(-9, 300, steps * known[source][1][0]), steps, inputs=(source,))
+        )
+
+    heads = [head_sum, gate, matmul, matmul, time_mix] if attention else []
     moves = {
-        "events": [conv, conv, rescale, join, pool],
-        "current": [fire, fire, fire, conv, rescale, join, pool],
+        "events": [conv, conv, rescale, join, pool, *heads],
+        "current": [fire, fire, fire, conv, rescale, join, pool, *heads],
     }
     for _ in range(draw(st.integers(2, 9))):
         source = draw(st.sampled_from(list(known)[-4:]))
@@ -207,9 +254,7 @@ def graphs(draw: st.DrawFn) -> Program:
     try:
         program.validate()
     except ProgramError as error:
-        assert "beyond" in str(error), (
-            error
-        )  # a range that 32 bits (16 for counts) cannot hold: no such program
+        assert "beyond" in str(error), error  # a range that 32 bits cannot hold: no such program
         assume(False)
     return program
 
@@ -318,6 +363,17 @@ def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[li
                 x = slow_add(x, others[0])
             elif isinstance(op, Rescale):
                 x = [slow_rescale(op, m, c) for c, m in enumerate(x)]
+            elif isinstance(op, HeadSum):
+                part = len(x) // op.heads
+                x = [slow_total(x[h * part : (h + 1) * part]) for h in range(op.heads)]
+            elif isinstance(op, Gate):
+                x = slow_gate(x, others[0])
+            elif isinstance(op, HeadMatMul):
+                x = slow_matmul(op, x, others[0])
+            elif isinstance(op, TimeMix):
+                past = membranes[index].setdefault("past", [])  # type: ignore[arg-type]
+                past.append(x)  # type: ignore[attr-defined]
+                x = [slow_mix(op, [p[c] for p in past], c) for c in range(len(x))]  # type: ignore[attr-defined]
             elif isinstance(op, Flatten):
                 x = [v for m in x for row in m for v in row]
             elif isinstance(op, Neuron):
@@ -346,6 +402,54 @@ def slow_add(a: Any, b: Any) -> Any:
     return [slow_add(x, y) for x, y in zip(a, b, strict=True)] if isinstance(a, list) else a + b
 
 
+def slow_total(maps: list[Any]) -> Any:
+    """Sum of equal nested lists."""
+    total = maps[0]
+    for each in maps[1:]:
+        total = slow_add(total, each)
+    return total
+
+
+def slow_gate(gate: list[Any], x: list[Any]) -> list[Any]:
+    def at(c: int, i: int, j: int) -> int:
+        rows = gate[c * len(gate) // len(x)]
+        return x[c][i][j] * (rows[0][0] if len(rows) == len(rows[0]) == 1 else rows[i][j])
+
+    return [[[at(c, i, j) for j in range(len(x[0][0]))] for i in range(len(x[0]))] for c in range(len(x))]
+
+
+def slow_matmul(op: HeadMatMul, a: list[Any], b: list[Any]) -> list[Any]:
+    """Entry by entry, by the matrices of the definition."""
+
+    def matrix(x: list[Any], head: int) -> list[list[int]]:
+        part = len(x) // op.heads
+        pixels = [(i, j) for i in range(len(x[0])) for j in range(len(x[0][0]))]
+        return [[x[head * part + c][i][j] for c in range(part)] for i, j in pixels]
+
+    result = []
+    height, width = len(a[0]), len(a[0][0])
+    for head in range(op.heads):
+        first, second = matrix(a, head), matrix(b, head)
+        if op.kind == "first":
+            first = [list(column) for column in zip(*first, strict=True)]
+            height, width = len(first), 1
+        if op.kind == "second":
+            second = [list(column) for column in zip(*second, strict=True)]
+        for c in range(len(second[0])):
+            column = [sum(row[k] * second[k][c] for k in range(len(second))) for row in first]
+            result.append([column[i * width : (i + 1) * width] for i in range(height)])
+    return result
+
+
+def slow_mix(op: TimeMix, past: list[Any], channel: int) -> Any:
+    if isinstance(past[0], list):
+        return [slow_mix(op, [p[i] for p in past], channel) for i in range(len(past[0]))]
+    t = len(past) - 1
+    row = op.mixing.tolist()[t * (t + 1) // 2 :]
+    total = sum(m * p for m, p in zip(row, past, strict=False))
+    return int(total >= op.threshold.tolist()[t * (len(op.threshold) // op.steps) + channel])
+
+
 def slow_rescale(op: Rescale, x: Any, channel: int) -> Any:
     if isinstance(x, list):
         return [slow_rescale(op, each, channel) for each in x]
@@ -359,7 +463,7 @@ def slow_rescale(op: Rescale, x: Any, channel: int) -> Any:
 
 def slow_conv(op: Conv2d, x: list[list[list[int]]]) -> list[list[list[int]]]:
     codes = op.weight.codes.tolist()
-    kh, kw = len(codes[0][0]), len(codes[0][0][0])
+    kh, kw, d = len(codes[0][0]), len(codes[0][0][0]), op.dilation
     height, width = len(x[0]), len(x[0][0])
 
     def at(o: int, i: int, j: int) -> int:
@@ -368,13 +472,13 @@ def slow_conv(op: Conv2d, x: list[list[list[int]]]) -> list[list[list[int]]]:
         for c, plane in enumerate(codes[o], start=first):
             for u in range(kh):
                 for v in range(kw):
-                    y, z = i * op.stride + u - op.padding, j * op.stride + v - op.padding
+                    y, z = i * op.stride + d * u - op.padding, j * op.stride + d * v - op.padding
                     if 0 <= y < height and 0 <= z < width:
                         total += (op.weight.step * plane[u][v] + op.weight.offset) * x[c][y][z]
         return total * 2**op.shift
 
-    rows = range((height + 2 * op.padding - kh) // op.stride + 1)
-    columns = range((width + 2 * op.padding - kw) // op.stride + 1)
+    rows = range((height + 2 * op.padding - d * (kh - 1) - 1) // op.stride + 1)
+    columns = range((width + 2 * op.padding - d * (kw - 1) - 1) // op.stride + 1)
     return [[[at(o, i, j) for j in columns] for i in rows] for o in range(len(codes))]
 
 
@@ -408,3 +512,35 @@ def slow_neuron(
         v = op.levels.tolist()[sum(edge <= v for edge in op.edges.tolist())]
     membranes[place] = v
     return int(fired)
+
+
+def attention_program(**fields: Any) -> Program:
+    """Every op of attention once: token and channel masks, both orders of products, saccades, pooled and dilated currents."""
+    rng = np.random.default_rng(13)
+    mix = rng.integers(1, 30, 10)
+    ops = [
+        Conv2d(weight(rng, (8, 2, 3, 3), 4), padding=2, dilation=2, shift=1, name="embed"),
+        OrPool(3, 2, 1, name="pooled"),
+        neuron(rng, 8, "soft", 60, name="q"),
+        Conv2d(weight(rng, (8, 2, 1, 1), 4), stride=2, inputs=(-1,)),
+        neuron(rng, 8, "hard", 30, name="k"),
+        HeadSum(2, inputs=(2,), name="tokens"),
+        SumPool(None, inputs=(4,), name="channels"),
+        Gate(inputs=(6, 2), name="counts"),
+        HeadMatMul(2, "second", inputs=(2, 4), name="map"),
+        HeadMatMul(2, "none", inputs=(8, 4), name="kept"),
+        HeadMatMul(2, "first", inputs=(4, 2), name="other_map"),
+        HeadMatMul(2, "none", inputs=(2, 10), name="other"),
+        Add(inputs=(9, 11)),
+        TimeMix(mix, rng.integers(50, 300, 4 * 2), 4, inputs=(5,), name="saccade"),
+        Gate(inputs=(13, 2), name="masked"),
+        Rescale(np.full(8, 4), np.zeros(8, int), inputs=(12,), name="shifted"),
+        neuron(rng, 8, "soft", 90, leak_shift=1, name="attend"),
+        Add(inputs=(14, 16)),
+        Add(inputs=(17, 7)),
+        SumPool(None),
+        Flatten(),
+        Linear(weight(rng, (3, 8), 4)),
+        Readout(np.array([1, 0, -1])),
+    ]
+    return Program(**{"name": "attention", "input_shape": (2, 8, 8), "T": 3, "ops": ops} | fields)

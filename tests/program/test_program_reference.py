@@ -21,7 +21,6 @@ from rheobase.program import (
     Weight,
     reference,
 )
-from rheobase.program.ops.conv2d import convolve
 
 
 def currents(*values: int) -> np.ndarray:
@@ -160,8 +159,9 @@ def test_reference_equals_the_slow_interpreter(program, seed):
 def test_float_products_equal_integer_products(kind):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (1, 2, 3, 9, 9))
-    values = weight(rng, (4, 3, 3, 3), 8).values()
-    assert np.array_equal(convolve(x, values, 2, 1, kind), convolve(x, values, 2, 1, np.int64))
+    op = Conv2d(weight(rng, (4, 3, 3, 3), 8), 2, 1)
+    values = op.weight.values()
+    assert np.array_equal(op.convolve(x, values, kind), op.convolve(x, values, np.int64))
 
 
 def test_products_beyond_float32_stay_exact():

@@ -17,8 +17,10 @@ import numpy as np
 from torch import nn
 
 from rheobase.compression.quantise import quantisers, weighted_layers
-from rheobase.program import Program
-from rheobase.program.ops import Conv2d, Linear, Neuron, Readout, Rescale, RoundedNeuron
+from rheobase.program import Program, ranges
+from rheobase.program.c99.emitter import BYTES
+from rheobase.program.ir import FRAME
+from rheobase.program.ops import Conv2d, Linear, Neuron, Readout, Rescale, RoundedNeuron, TimeMix
 from rheobase.program.weight import BITS, packed_bytes
 
 LOGIT = 4  # bytes of the running sum of a class
@@ -33,8 +35,8 @@ class Bytes:
     biases: int  # of neurons, of rescaled currents and of the logits
     resets: int  # of hard resets
     gains: int  # of neurons that keep rounded membranes, and of rescaled currents
-    tables: int  # their levels and edges
-    membranes: int
+    tables: int  # their levels and edges, and what mixes steps
+    membranes: int  # and the values of earlier steps that are mixed
     logits: int
 
     @property
@@ -60,6 +62,7 @@ def stored_bits(bits: int) -> int:
 def account(program: Program) -> Bytes:
     """Bytes of a program by kind, counted without compiling it."""
     found = dict.fromkeys((field.name for field in fields(Bytes)), 0)
+    analysis = ranges.analyse(program)
     for op, shape in zip(program.ops, program.shapes(), strict=True):
         if isinstance(op, Conv2d | Linear):
             found["weights"] += op.weight.bytes
@@ -71,9 +74,17 @@ def account(program: Program) -> Bytes:
             if isinstance(op, RoundedNeuron):
                 found["gains"] += op.gain.nbytes
                 found["tables"] += op.table_bytes
-        elif isinstance(op, Rescale):
+        elif isinstance(op, Rescale) and (
+            op.wire is None or op.inputs == (FRAME,)
+        ):  # a shift has no constants
             found["gains"] += op.gain.nbytes
             found["biases"] += op.bias.nbytes
+        elif isinstance(op, TimeMix):
+            source = op.inputs[0]
+            stored = "uint8_t" if source == FRAME else analysis[source].storage
+            found["thresholds"] += op.threshold.nbytes
+            found["tables"] += op.mixing.nbytes
+            found["membranes"] += op.state_bytes(shape, 8 * BYTES[stored])
         elif isinstance(op, Readout):
             found["biases"] += op.bias.nbytes
             found["logits"] += prod(shape) * LOGIT

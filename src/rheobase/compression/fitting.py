@@ -37,7 +37,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from rheobase.compression.lattice import EXACT, LatticeNeuron, LatticeRescale, LatticeRoundedNeuron
+from rheobase.compression.lattice import (
+    EXACT,
+    LatticeNeuron,
+    LatticeRescale,
+    LatticeRoundedNeuron,
+    LatticeTimeMix,
+)
 from rheobase.errors import LatticeError
 from rheobase.neurons import Neuron
 
@@ -48,6 +54,7 @@ LARGEST_PRODUCT = 2.0**53 - 2.0**31  # that float64 holds, and a half
 FINEST = 24  # a membrane's unit is 2^-24 to 2^24
 MAX_GAIN_SHIFT = MAX_LEAK_SHIFT = 30
 INT32_MAX = 2**31 - 1
+COARSEST = 32  # integers that the largest number of a row of a mixing must have
 MOVED = 2.0**-12  # how far moving levels apart may move one, as a part of their range
 
 
@@ -168,6 +175,51 @@ def fit_rounded(
         f"levels of its membrane apart ({layer.config.membrane!r}): use fewer weight or membrane bits, or less weight decay "
         "on the batch-norm"
     )
+
+
+def fit_mix(
+    name: str, bound: Tensor, unit: Tensor, offset: Tensor, mixing: Tensor, thresholds: Tensor
+) -> LatticeTimeMix:
+    """Thresholds on mixed steps, each step in the finest unit `2^-k` of its row whose sums stay below 2^31.
+
+        m[t, j] = round(M[t, j] 2^k),  theta[t, c] = ceil((V[t] - B_c sum over j of M[t, j]) / U_c 2^k)
+
+    Shape: `bound` (largest |integer|), `unit` (positive) and `offset` are float64 `[C]`;
+    `mixing` `[T, T]`, `thresholds` `[T]` or `[T, C]`.
+    Raises:
+        LatticeError: the mixing is no lower triangle, or what is mixed is too large to tell its numbers apart.
+    """
+    steps = len(thresholds)
+    if mixing.shape != (steps, steps) or bool((mixing.triu(1) != 0).any()):
+        raise LatticeError(
+            f"neuron {name!r} must mix all channels by one lower triangle of as many steps as it has thresholds, got "
+            f"{list(mixing.shape)} for {steps} thresholds"
+        )
+    largest = float(bound.max())
+    rows, scales = zip(*(_mixing_row(name, row, largest) for row in mixing), strict=True)
+    scale = torch.tensor(scales, dtype=torch.float64)[:, None]
+    theta = (thresholds.reshape(steps, -1) - mixing.sum(1, keepdim=True) * offset) / unit * scale
+    # what float division left a hair above an integer is that integer; out of reach is out of reach
+    theta = torch.ceil(theta - theta.abs() * 2.0**-40).clamp(-INT32_MAX, INT32_MAX)
+    return LatticeTimeMix(torch.stack(rows), theta)
+
+
+def _mixing_row(name: str, row: Tensor, largest: float) -> tuple[Tensor, float]:
+    """A row as integers whose sums of values up to `largest` stay below 2^31 - 1, and what multiplied it."""
+    reach = float(row.abs().sum()) * max(largest, 1.0)
+    if reach == 0:
+        return row, 1.0
+    power = min(math.floor(math.log2((INT32_MAX - 1) / reach)), MAX_GAIN_SHIFT)
+    rounded = torch.round(row * 2.0**power)
+    if float(rounded.abs().sum()) * largest > INT32_MAX - 1:  # the roundings pass a limit almost reached
+        power -= 1
+        rounded = torch.round(row * 2.0**power)
+    if float(rounded.abs().max()) < COARSEST:
+        raise LatticeError(
+            f"neuron {name!r} mixes values up to {largest:.0f}, which leaves its mixing {float(rounded.abs().max()):.0f} steps: "
+            "sum fewer spikes before it, or use more heads"
+        )
+    return rounded, 2.0**power
 
 
 def _rounded(

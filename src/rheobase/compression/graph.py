@@ -2,12 +2,13 @@
 
 from torch import fx, nn
 
+from rheobase.compression.protocols import MixesTime
 from rheobase.neurons import Neuron
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Neuron) or not list(m.children()) or hasattr(m, "parametrizations")
+        return isinstance(m, Neuron | MixesTime) or not list(m.children()) or hasattr(m, "parametrizations")
 
 
 def trace(model: nn.Module) -> fx.Graph:

@@ -12,6 +12,9 @@ from rheobase.program.ops import (
     Add,
     Conv2d,
     Flatten,
+    Gate,
+    HeadMatMul,
+    HeadSum,
     Linear,
     Neuron,
     Op,
@@ -20,27 +23,29 @@ from rheobase.program.ops import (
     Rescale,
     RoundedNeuron,
     SumPool,
+    TimeMix,
 )
 from rheobase.program.ops.base import Shape
 from rheobase.program.weight import row_bytes
 
+Bits = tuple[int, ...]  # of one value of each input
 FRAME_BITS = 8
 LOGIT = 4  # bytes of the running sum of a class
-BITS = {"uint8_t": 8, "uint16_t": 16, "int16_t": 16, "int32_t": 32}
+BITS = {"uint8_t": 8, "uint16_t": 16, "uint32_t": 32, "int16_t": 16, "int32_t": 32}
 
 
 @dataclass(frozen=True)
 class Rule:
     """One op's work for one step, and how it stores what it gives.
 
-    `additions` and `multiplications` are integer operations of 32 bits on membranes and logits, one update; a
-    comparison is an addition. `kept` are the bytes that live from step to step, read and written once a step.
+    `additions` and `multiplications` are integer operations of 32 bits on membranes and logits, one update (the mean over
+    the steps); a comparison is an addition. `kept` are the bytes that live from step to step, read and written once a step.
     `reads` and `writes`: the inputs come from memory, the output goes there; `out_bits` are the bits of one value of the
     output. `streams`: the op takes a current value by value, as it is made, so that it need not be stored before.
     """
 
-    additions: int = 0
-    multiplications: int = 0
+    additions: float = 0
+    multiplications: float = 0
     kept: int = 0
     out_bits: int = 0
     reads: bool = False
@@ -58,8 +63,7 @@ def rules(program: Program) -> list[Rule]:
     analysis = ranges.analyse(program)
     found: list[Rule] = []
     for index, op in enumerate(program.ops):
-        first = op.inputs[0]
-        in_bits = FRAME_BITS if first == FRAME else found[first].out_bits
+        in_bits = tuple(FRAME_BITS if i == FRAME else found[i].out_bits for i in op.inputs)
         found.append(rule(op, shapes[index], analysis[index].storage, in_bits, program.label(index)))
     for index, each in enumerate(found):
         if kinds[index] == "current" and readers[index] == [index + 1] and found[index + 1].streams:
@@ -67,7 +71,7 @@ def rules(program: Program) -> list[Rule]:
     return found
 
 
-def rule(op: Op, shape: Shape, storage: str, in_bits: int, label: str) -> Rule:
+def rule(op: Op, shape: Shape, storage: str, in_bits: Bits, label: str) -> Rule:
     """The rule of an op whose output has `shape` and is held as the C type `storage`.
 
     Raises:
@@ -79,34 +83,56 @@ def rule(op: Op, shape: Shape, storage: str, in_bits: int, label: str) -> Rule:
     return known(op, shape, storage, in_bits)
 
 
-def _weighted(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+def _weighted(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     return Rule(out_bits=BITS[storage], reads=True, writes=True)
 
 
-def _sum_pool(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+def _sums(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """Sums of events, and products whose operations are synaptic: all in `Op.work`."""
     return Rule(out_bits=BITS[storage], reads=True, writes=True)
 
 
-def _or_pool(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+def _or_pool(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """As wide as what goes in: spikes stay spikes."""
-    return Rule(out_bits=in_bits, reads=True, writes=True)
+    return Rule(out_bits=in_bits[0], reads=True, writes=True)
 
 
-def _add(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+def _gate(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """Products are synaptic operations; those of spikes are spikes."""
+    return Rule(out_bits=1 if max(in_bits) == 1 else BITS[storage], reads=True, writes=True)
+
+
+def _time_mix(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """Step t has t products and sums, (steps + 1) / 2 in the mean, and a comparison; the values of all steps are kept."""
+    mix = cast(TimeMix, op)
+    products = (mix.steps + 1) / 2
+    return Rule(
+        additions=products + 1,
+        multiplications=products,
+        kept=mix.state_bytes(shape, in_bits[0]),
+        out_bits=1,
+        reads=True,
+        writes=True,
+    )
+
+
+def _add(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     return Rule(out_bits=BITS[storage], reads=True, writes=True, streams=True)
 
 
-def _rescale(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
-    """Every value: rounding and bias, 2 additions; gain, 1 multiplication."""
+def _rescale(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """Every value: rounding and bias, 2 additions; gain, 1 multiplication. A shift is a wire."""
+    if op.wire is not None:
+        return Rule(out_bits=BITS[storage], reads=True, writes=True, streams=True)
     return Rule(additions=2, multiplications=1, out_bits=BITS[storage], reads=True, writes=True, streams=True)
 
 
-def _flatten(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+def _flatten(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """Nothing moves: what is flattened lies where it lay."""
-    return Rule(out_bits=in_bits)
+    return Rule(out_bits=in_bits[0])
 
 
-def _neuron(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+def _neuron(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """Current and bias: 2 additions; clip: 2 comparisons; threshold: 1; shift leak: 1; soft reset: 1.
 
     A leak by multiplication is 1 multiplication and no addition (shifts are wires).
@@ -124,22 +150,26 @@ def _neuron(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
     )
 
 
-def _rounded_neuron(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+def _rounded_neuron(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """As a neuron, and: gain 1 multiplication, its rounding 1 addition, ceil(log2(levels)) comparisons to find the level."""
     plain = _neuron(op, shape, storage, in_bits)
     search = (len(op.levels) - 1).bit_length()
     return replace(plain, additions=plain.additions + 1 + search, multiplications=plain.multiplications + 1)
 
 
-def _readout(op: Any, shape: Shape, storage: str, in_bits: int) -> Rule:
+def _readout(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """Sum and bias: 2 additions."""
     return Rule(additions=2, kept=prod(shape) * LOGIT, reads=True, streams=True)
 
 
-RULES: dict[type[Op], Callable[[Any, Shape, str, int], Rule]] = {
+RULES: dict[type[Op], Callable[[Any, Shape, str, Bits], Rule]] = {
     Conv2d: _weighted,
     Linear: _weighted,
-    SumPool: _sum_pool,
+    SumPool: _sums,
+    HeadSum: _sums,
+    HeadMatMul: _sums,
+    Gate: _gate,
+    TimeMix: _time_mix,
     OrPool: _or_pool,
     Add: _add,
     Rescale: _rescale,

@@ -33,6 +33,8 @@ def twin(program: Program, bits: int) -> Table:
         ones: list[Any] = [np.ones((1, 1, *shapes[i]), np.int64) for i in op.inputs]
         dense = op.work(*ones)
         weight = getattr(op, "weight", None)
+        macs = op.macs(*(shapes[i] for i in op.inputs))
+        multiplies = macs > 0
         neuron = isinstance(op, Neuron)
         outputs = prod(shapes[index])
         size = 0 if weight is None else packed_bytes(weight.shape, bits)
@@ -48,8 +50,8 @@ def twin(program: Program, bits: int) -> Table:
                 events=float(dense.events),
                 spikes=0.0,
                 synaptic_operations=float(dense.synaptic_operations),
-                accumulates=0.0 if weight is not None else float(dense.synaptic_operations),
-                multiply_accumulates=0.0 if weight is None else float(dense.synaptic_operations),
+                accumulates=0.0 if multiplies else float(dense.synaptic_operations),
+                multiply_accumulates=float(dense.synaptic_operations) if multiplies else 0.0,
                 neuron_updates=float(outputs if neuron else 0),
                 additions=float(2 * outputs if neuron else dense.neuron_updates),
                 multiplications=float(outputs if neuron else 0),
@@ -62,7 +64,7 @@ def twin(program: Program, bits: int) -> Table:
                 bytes_map=written,
                 bytes_spikes_read=float(read),
                 bytes_spikes_written=float(written),
-                macs=op.macs(*(shapes[i] for i in op.inputs)),
+                macs=macs,
             )
         )
     return Table(samples=1, steps=1, rows=rows)

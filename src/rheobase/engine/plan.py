@@ -100,10 +100,16 @@ def plan(program: Program) -> list[Stage]:
         ProgramError: the program is not valid, or has an op that the engine does not run; names it.
     """
     program.validate()
+    kinds = program.kinds()
     for index, op in enumerate(program.ops):
-        if type(op) not in KNOWN:
+        what = type(op).__name__ if type(op) not in KNOWN else ""
+        if isinstance(op, Conv2d) and op.dilation > 1:
+            what = "Conv2d with dilation"
+        elif isinstance(op, OrPool) and kinds[index] == "current":
+            what = "OrPool of a current"
+        if what:
             raise ProgramError(
-                f"{program.label(index)}: the engine has no {type(op).__name__}; "
+                f"{program.label(index)}: the engine has no {what}; "
                 "run this program with CompiledProgram or reference.run"
             )
     planner = _Planner(program)

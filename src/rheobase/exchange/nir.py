@@ -165,7 +165,7 @@ def _write_weights(node: Node, shape: tuple[int, ...], dialect: Dialect) -> Any:
         weight=without_groups(weight, layer.groups),
         stride=(layer.stride, layer.stride),
         padding=(layer.padding, layer.padding),
-        dilation=(1, 1),
+        dilation=(layer.dilation, layer.dilation),
         groups=1,
         bias=bias,
     )

@@ -23,6 +23,9 @@ from rheobase.program.ops import (
     Add,
     Conv2d,
     Flatten,
+    Gate,
+    HeadMatMul,
+    HeadSum,
     Linear,
     Neuron,
     Op,
@@ -31,6 +34,7 @@ from rheobase.program.ops import (
     Rescale,
     RoundedNeuron,
     SumPool,
+    TimeMix,
 )
 from rheobase.program.ops.base import Shape
 from rheobase.program.reference import check_frames
@@ -203,6 +207,7 @@ def _conv2d(b: _Builder, op: Conv2d, shape: Shape, x: _Value) -> _Value:
         weight,
         strides=[op.stride] * 2,
         pads=[op.padding] * 4,
+        dilations=[op.dilation] * 2,
         group=op.groups,
     )
     return _Value(name, shape, np.float32)
@@ -222,15 +227,54 @@ def _sum_pool(b: _Builder, op: SumPool, shape: Shape, x: _Value) -> _Value:
 
 
 def _or_pool(b: _Builder, op: OrPool, shape: Shape, x: _Value) -> _Value:
-    """Outside the map ONNX has nothing and a program 0: no window is empty, and no event negative."""
+    """Outside the map neither has anything."""
     name = b.node(
         "MaxPool",
-        b.held(x, np.float32),
+        x.name,
         kernel_shape=[op.kernel] * 2,
         strides=[op.stride] * 2,
         pads=[op.padding] * 4,
     )
-    return _Value(name, shape, np.float32)
+    return _Value(name, shape, x.kind)
+
+
+def _head_sum(b: _Builder, op: HeadSum, shape: Shape, x: _Value) -> _Value:
+    """The channels of a head as an axis that is summed."""
+    kind = b.enough()
+    heads = b.reshape(b.held(x, kind), [-1, op.heads, x.shape[0] // op.heads, *x.shape[1:]])
+    name = b.node("ReduceSum", heads, b.constant([2], np.int64), keepdims=0)
+    return _Value(name, shape, kind)
+
+
+def _gate(b: _Builder, op: Gate, shape: Shape, gate: _Value, x: _Value) -> _Value:
+    """The channels that a gate holds for as an axis along which it is spread."""
+    kind, gates = b.enough(), gate.shape[0]
+    mask = b.reshape(b.held(gate, kind), [-1, gates, 1, *gate.shape[1:]])
+    masked = b.node("Mul", mask, b.reshape(b.held(x, kind), [-1, gates, shape[0] // gates, *shape[1:]]))
+    return _Value(b.reshape(masked, [-1, *shape]), shape, kind)
+
+
+def _head_matmul(b: _Builder, op: HeadMatMul, shape: Shape, first: _Value, second: _Value) -> _Value:
+    """A map is `[heads, d, L]`, each head's matrix transposed: Y^T = B^T A^T."""
+    kind = b.enough()
+    a, c = (
+        b.reshape(b.held(x, kind), [-1, op.heads, x.shape[0] // op.heads, x.shape[1] * x.shape[2]])
+        for x in (first, second)
+    )
+    a = b.node("Transpose", a, perm=[0, 1, 3, 2]) if op.kind == "first" else a
+    c = b.node("Transpose", c, perm=[0, 1, 3, 2]) if op.kind == "second" else c
+    return _Value(b.reshape(b.node("MatMul", c, a), [-1, *shape]), shape, kind)
+
+
+def _time_mix(b: _Builder, op: TimeMix, shape: Shape, x: _Value) -> _Value:
+    """Mixed at once: the triangle times `[T, N * values]`."""
+    kind, steps = b.enough(), b.program.T
+    flat = b.reshape(b.held(x, kind), [steps, -1])
+    sums = b.node("MatMul", b.constant(op.matrix[:steps, :steps], kind), flat)
+    thresholds = op.threshold.reshape(op.steps, 1, op.channels, *[1] * (len(shape) - 1))[:steps]
+    by_step = b.reshape(sums, [steps, -1, *shape])
+    fired = b.node("GreaterOrEqual", by_step, b.constant(thresholds, kind))
+    return _Value(b.reshape(b.cast(fired, np.float32), [-1, *shape]), shape, np.float32)
 
 
 def _flatten(b: _Builder, op: Flatten, shape: Shape, x: _Value) -> _Value:
@@ -326,6 +370,10 @@ WRITERS: dict[type[Op], Callable[..., _Value]] = {
     Linear: _linear,
     SumPool: _sum_pool,
     OrPool: _or_pool,
+    HeadSum: _head_sum,
+    Gate: _gate,
+    HeadMatMul: _head_matmul,
+    TimeMix: _time_mix,
     Flatten: _flatten,
     Add: _add,
     Rescale: _rescale,

@@ -19,6 +19,7 @@ from rheobase.program.ops import (
     Add,
     Conv2d,
     Flatten,
+    HeadSum,
     Linear,
     Neuron,
     Op,
@@ -51,6 +52,7 @@ class Weighted(Node):
     stride: int = 1
     padding: int = 0
     groups: int = 1
+    dilation: int = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,7 +161,7 @@ def from_program(program: Program) -> Sketch:
         ProgramError: the program is not valid.
     """
     program.validate()
-    shapes, readers = program.shapes(), program.readers()
+    shapes, kinds, readers = program.shapes(), program.kinds(), program.readers()
     analysis = ranges.analyse(program)
     nodes: list[Node] = []
     losses: list[Loss] = []
@@ -181,6 +183,10 @@ def from_program(program: Program) -> Sketch:
                 nodes.append(_neuron(op, common | {"inputs": (place,)}))
                 losses += _neuron_losses(common["name"], op, analysis[first], program.T)
         elif isinstance(op, OrPool):
+            if kinds[index] == "current":
+                raise ExchangeError(
+                    f"{program.label(index)} takes the maximum of currents, which formats of spikes cannot say"
+                )
             put_or_pool(
                 nodes, inputs[0], shape[0], shapes[index], common["name"], op.kernel, op.stride, op.padding
             )
@@ -191,6 +197,9 @@ def from_program(program: Program) -> Sketch:
                         "of the counts in a window it is told whether there are any, not the largest",
                     )
                 )
+        elif isinstance(op, HeadSum):
+            ones = np.ones((op.heads, shape[0] // op.heads, 1, 1))
+            nodes.append(Weighted(weight=ones, bias=np.zeros(op.heads), groups=op.heads, **common))
         elif isinstance(op, SumPool):
             nodes.append(Pool(kernel=op.window(shape), average=False, **common))
         elif (make := MAKERS.get(type(op))) is not None:
@@ -246,7 +255,13 @@ def _conv2d(op: Any, common: dict[str, Any]) -> Node:
     weight = op.weight.values().astype(float) * 2.0**op.shift
     bias = np.zeros(weight.shape[0])
     return Weighted(
-        weight=weight, bias=bias, stride=op.stride, padding=op.padding, groups=op.groups, **common
+        weight=weight,
+        bias=bias,
+        stride=op.stride,
+        padding=op.padding,
+        groups=op.groups,
+        dilation=op.dilation,
+        **common,
     )
 
 

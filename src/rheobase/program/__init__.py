@@ -8,6 +8,9 @@ from rheobase.program.ops import (
     Add,
     Conv2d,
     Flatten,
+    Gate,
+    HeadMatMul,
+    HeadSum,
     Linear,
     Neuron,
     Op,
@@ -16,6 +19,7 @@ from rheobase.program.ops import (
     Rescale,
     RoundedNeuron,
     SumPool,
+    TimeMix,
 )
 from rheobase.program.reference import Trace
 from rheobase.program.runner import CompiledProgram
@@ -30,6 +34,9 @@ __all__ = [
     "CompiledProgram",
     "Conv2d",
     "Flatten",
+    "Gate",
+    "HeadMatMul",
+    "HeadSum",
     "Linear",
     "Neuron",
     "Op",
@@ -40,6 +47,7 @@ __all__ = [
     "RoundedNeuron",
     "Sizes",
     "SumPool",
+    "TimeMix",
     "Trace",
     "Verification",
     "Weight",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from rheobase.errors import ProgramError
 from rheobase.program import ranges
-from rheobase.program.ops import Neuron, Op, Readout
+from rheobase.program.ops import Neuron, Op, Readout, TimeMix
 from rheobase.program.ops.base import Kind, Shape, whole
 
 VERSION = 2
@@ -55,6 +55,11 @@ class Program:
     def neurons(self) -> list[Neuron]:
         """The neuron layers, in order."""
         return [op for op in self.ops if isinstance(op, Neuron)]
+
+    @property
+    def most_steps(self) -> int:
+        """Steps that it can run from a reset on, logits apart: an op that mixes all steps so far has an end."""
+        return min((op.steps for op in self.ops if isinstance(op, TimeMix)), default=65535)
 
     @property
     def classes(self) -> int:

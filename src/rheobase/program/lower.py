@@ -1,9 +1,11 @@
 """`lower`: a hardened torch model becomes a Program. The only file of this room that knows torch."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from rheobase.compression.lattice import (
     Hardened,
@@ -11,6 +13,9 @@ from rheobase.compression.lattice import (
     LatticeAdd,
     LatticeConv2d,
     LatticeFlatten,
+    LatticeGate,
+    LatticeHeadMatMul,
+    LatticeHeadSum,
     LatticeLinear,
     LatticeModule,
     LatticeNeuron,
@@ -19,6 +24,7 @@ from rheobase.compression.lattice import (
     LatticeRescale,
     LatticeRoundedNeuron,
     LatticeSumPool,
+    LatticeTimeMix,
 )
 from rheobase.errors import LatticeError
 from rheobase.program.ir import Program
@@ -26,6 +32,9 @@ from rheobase.program.ops import (
     Add,
     Conv2d,
     Flatten,
+    Gate,
+    HeadMatMul,
+    HeadSum,
     Linear,
     Neuron,
     Op,
@@ -34,6 +43,7 @@ from rheobase.program.ops import (
     Rescale,
     RoundedNeuron,
     SumPool,
+    TimeMix,
 )
 from rheobase.program.weight import Weight
 
@@ -62,51 +72,92 @@ def lower(
 
 
 def _op(name: str, module: LatticeModule) -> Op:
-    if isinstance(module, LatticeConv2d):
-        weight, stride, padding = module.integer_weight(), module.stride, module.padding
-        sizes = _same(name, stride), _same(name, padding), module.shift, module.groups
-        return Conv2d(_weight(weight), *sizes, name=name)
-    if isinstance(module, LatticeLinear):
-        return Linear(_weight(module.integer_weight()), module.shift, name=name)
-    if isinstance(module, LatticeSumPool):
-        return SumPool(_same(name, module.kernel), name=name)
-    if isinstance(module, LatticeOrPool):
-        kernel, stride, padding = module.kernel, module.stride, module.padding
-        return OrPool(_same(name, kernel), _same(name, stride), _same(name, padding), name=name)
-    if isinstance(module, LatticeAdd):
-        return Add(name=name)
-    if isinstance(module, LatticeRescale):
-        return Rescale(_integers(module.gain), _integers(module.bias), module.gain_shift, name=name)
-    if isinstance(module, LatticeFlatten):
-        return Flatten(name=name)
-    if isinstance(module, LatticeRoundedNeuron):
-        return RoundedNeuron(
-            _integers(module.threshold),
-            _integers(module.bias),
-            gain=_integers(module.gain),
-            gain_shift=module.gain_shift,
-            levels=_integers(module.levels),
-            edges=_integers(module.edges),
-            leak_shift=module.leak_shift,
-            v_reset=None if module.v_reset is None else int(module.v_reset),
-            saturation=module.saturation,
-            bits=module.bits,
-            name=name,
-        )
-    if isinstance(module, LatticeNeuron):
-        return Neuron(
-            _integers(module.threshold),
-            _integers(module.bias),
-            leak_shift=module.leak_shift,
-            leak_multiplier=module.leak_multiplier,
-            v_reset=None if module.v_reset is None else _integers(module.v_reset),
-            saturation=module.saturation,
-            bits=module.bits,
-            name=name,
-        )
-    if isinstance(module, LatticeReadout):
-        return Readout(_integers(module.bias), name=name)
-    raise LatticeError(f"layer {name!r} ({type(module).__name__}) has no op in the program")
+    if (make := MAKERS.get(type(module))) is None:
+        raise LatticeError(f"layer {name!r} ({type(module).__name__}) has no op in the program")
+    return make(name, module)
+
+
+def _conv2d(name: str, module: LatticeConv2d) -> Op:
+    stride, padding = _same(name, module.stride), _same(name, module.padding)
+    weight, dilation = _weight(module.integer_weight()), _same(name, module.dilation)
+    return Conv2d(weight, stride, padding, module.shift, module.groups, dilation=dilation, name=name)
+
+
+def _linear(name: str, module: LatticeLinear) -> Op:
+    return Linear(_weight(module.integer_weight()), module.shift, name=name)
+
+
+def _sum_pool(name: str, module: LatticeSumPool) -> Op:
+    return SumPool(None if module.kernel is None else _same(name, module.kernel), name=name)
+
+
+def _or_pool(name: str, module: LatticeOrPool) -> Op:
+    kernel, stride, padding = module.kernel, module.stride, module.padding
+    return OrPool(_same(name, kernel), _same(name, stride), _same(name, padding), name=name)
+
+
+def _add(name: str, module: LatticeAdd) -> Op:
+    return Add(name=name)
+
+
+def _head_sum(name: str, module: LatticeHeadSum) -> Op:
+    return HeadSum(module.heads, name=name)
+
+
+def _gate(name: str, module: LatticeGate) -> Op:
+    return Gate(name=name)
+
+
+def _head_matmul(name: str, module: LatticeHeadMatMul) -> Op:
+    return HeadMatMul(module.heads, module.transpose or "none", name=name)
+
+
+def _rescale(name: str, module: LatticeRescale) -> Op:
+    return Rescale(_integers(module.gain), _integers(module.bias), module.gain_shift, name=name)
+
+
+def _flatten(name: str, module: LatticeFlatten) -> Op:
+    return Flatten(name=name)
+
+
+def _rounded_neuron(name: str, module: LatticeRoundedNeuron) -> Op:
+    return RoundedNeuron(
+        _integers(module.threshold),
+        _integers(module.bias),
+        gain=_integers(module.gain),
+        gain_shift=module.gain_shift,
+        levels=_integers(module.levels),
+        edges=_integers(module.edges),
+        leak_shift=module.leak_shift,
+        v_reset=None if module.v_reset is None else int(module.v_reset),
+        saturation=module.saturation,
+        bits=module.bits,
+        name=name,
+    )
+
+
+def _neuron(name: str, module: LatticeNeuron) -> Op:
+    return Neuron(
+        _integers(module.threshold),
+        _integers(module.bias),
+        leak_shift=module.leak_shift,
+        leak_multiplier=module.leak_multiplier,
+        v_reset=None if module.v_reset is None else _integers(module.v_reset),
+        saturation=module.saturation,
+        bits=module.bits,
+        name=name,
+    )
+
+
+def _time_mix(name: str, module: LatticeTimeMix) -> Op:
+    steps = len(module.mixing)
+    rows, columns = torch.tril_indices(steps, steps)
+    mixing, threshold = module.mixing[rows, columns], module.threshold.flatten()
+    return TimeMix(_integers(mixing), _integers(threshold), steps, name=name)
+
+
+def _readout(name: str, module: LatticeReadout) -> Op:
+    return Readout(_integers(module.bias), name=name)
 
 
 def _weight(weight: IntegerWeight) -> Weight:
@@ -121,3 +172,21 @@ def _same(name: str, pair: tuple[int, int]) -> int:
     if pair[0] != pair[1]:
         raise LatticeError(f"layer {name!r} has {pair} in height and width; the program holds square ones")
     return pair[0]
+
+
+MAKERS: dict[type[nn.Module], Callable[..., Op]] = {
+    LatticeConv2d: _conv2d,
+    LatticeLinear: _linear,
+    LatticeSumPool: _sum_pool,
+    LatticeOrPool: _or_pool,
+    LatticeAdd: _add,
+    LatticeHeadSum: _head_sum,
+    LatticeGate: _gate,
+    LatticeHeadMatMul: _head_matmul,
+    LatticeRescale: _rescale,
+    LatticeFlatten: _flatten,
+    LatticeRoundedNeuron: _rounded_neuron,
+    LatticeNeuron: _neuron,
+    LatticeTimeMix: _time_mix,
+    LatticeReadout: _readout,
+}

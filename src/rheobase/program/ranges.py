@@ -33,7 +33,7 @@ def analyse(program: "Program") -> list[Range]:
     can be positive, each at its extreme, whatever the order of summation.
 
     Raises:
-        ProgramError: a value can leave 32 bits (16 for counts); names the op, the bound and what to do.
+        ProgramError: a value can leave 32 bits; names the op, the bound and what to do.
     """
     channels = program.input_shape[0]
     full = np.full(channels, 255, np.int64)
@@ -43,13 +43,13 @@ def analyse(program: "Program") -> list[Range]:
     for index, op in enumerate(program.ops):
         incoming = [bounds[source] for source in op.inputs]
         try:
-            reached = op.bounds(*incoming, shape=shapes[op.inputs[0]], steps=program.T)
+            reached = op.bounds(*incoming, *(shapes[source] for source in op.inputs), steps=program.T)
         except ProgramError as error:
             raise ProgramError(f"{program.label(index)}: {error}") from None
         if reached.widest > INT32_MAX:
             raise ProgramError(
                 f"{program.label(index)} can reach {reached.widest}, beyond 32 bits; "
-                "lower its shift, its weight bits or the counts that go in"
+                "lower its shift, its weight bits, its heads' width or the counts that go in"
             )
         found.append(
             Range(

@@ -57,7 +57,7 @@ def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[np.uint8]:
     """`frames` if the program can take them.
 
     Raises:
-        DataError: another type or shape.
+        DataError: another type or shape, or more steps than the program is defined for.
     """
     frames = np.asarray(frames)
     if (
@@ -70,6 +70,10 @@ def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[np.uint8]:
         raise DataError(
             f"program {program.name!r} takes uint8 frames [T, N, {wanted}] with T >= 1, "
             f"got {frames.dtype} {list(frames.shape)}"
+        )
+    if len(frames) > program.most_steps:
+        raise DataError(
+            f"program {program.name!r} mixes at most {program.most_steps} steps, the frames have {len(frames)}"
         )
     return frames
 

@@ -151,7 +151,7 @@ class CompiledProgram:
         frames = check_frames(self.program, frames)
         if len(frames) > self._source.max_steps:
             raise ProgramError(
-                f"{len(frames)} steps could overflow a logit of program {self.program.name!r}; "
+                f"{len(frames)} steps could overflow a logit of program {self.program.name!r}, or are beyond what it mixes; "
                 f"it runs up to {self._source.max_steps}"
             )
         return frames

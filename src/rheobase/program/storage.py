@@ -3,7 +3,7 @@
 The header's metadata has one key, `rheobase`, whose value is JSON: `{"format": "rheobase-program", "version":
 2, "name", "input_shape", "T", "logit_scale", "metadata", "ops": [...]}`. An op is `{"op": "Conv2d", "name":
 ..., "inputs": [...], <its integers>}`; `inputs` are places of earlier ops, -1 the frame. Files of version 1 have
-none: each op reads the one before. Optional fields that are None are left out. Weights are `{"shape", "bits", "step",
+none: each op reads the one before. Optional fields with their default are left out. Weights are `{"shape", "bits", "step",
 "offset"}`; their codes lie in the tensor `<index>.weight` as `Weight.packed` gives them. int32 vectors lie in
 `<index>.<field>`.
 """
@@ -80,7 +80,7 @@ def encode(program: Program) -> tuple[dict[str, Any], Tensors]:
         entry: dict[str, Any] = {"op": type(op).__name__}
         for field in fields(op):
             value = getattr(op, field.name)
-            if value is None and field.metadata == OPTIONAL:
+            if field.metadata == OPTIONAL and value == field.default:
                 continue
             if isinstance(value, Weight):
                 tensors[f"{index}.{field.name}"] = np.ascontiguousarray(value.packed())

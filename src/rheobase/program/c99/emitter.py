@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from rheobase.program.c99.arena import Block, plan
 from rheobase.program.ops.base import Op, Shape
 
-BYTES = {"uint8_t": 1, "uint16_t": 2, "int16_t": 2, "int32_t": 4}
-TAGS = {"uint8_t": "u8", "uint16_t": "u16", "int16_t": "i16", "int32_t": "i32"}
+BYTES = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 4, "int16_t": 2, "int32_t": 4}
+TAGS = {"uint8_t": "u8", "uint16_t": "u16", "uint32_t": "u32", "int16_t": "i16", "int32_t": "i32"}
 CTYPES = {"u1": "uint8_t", "u2": "uint16_t", "u4": "uint32_t", "i4": "int32_t"}
 
 

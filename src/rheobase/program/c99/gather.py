@@ -31,11 +31,11 @@ BUSY = 0.12  # rate of 2-bit layers from which planes take fewer instructions th
 def choose(op: Conv2d, incoming: Range | None, shape: tuple[int, ...], rate: float | None) -> Gather | None:
     """The kernel that takes fewest instructions on a Cortex-M4 where a share `rate` of the inputs fires.
 
-    None where no rate is known, where the convolution has groups or reads the frame or counts beyond 4, or where
+    None where no rate is known, where the convolution has groups or dilation or reads the frame or counts beyond 4, or where
     lists would not count in 16 bits or a window's sums not stay in 32. `incoming` is the range of its input,
     None for the frame.
     """
-    if op.groups > 1 or rate is None or incoming is None:
+    if op.groups > 1 or op.dilation > 1 or rate is None or incoming is None:
         return None
     weight, most = op.weight, incoming.high
     rows = prod(op.weight.shape[1:]) * most

@@ -33,7 +33,7 @@ class Source:
     constants: dict[str, int]  # bytes of each constant array, by its C name
     membrane_bytes: int  # live between steps: membranes and logits
     scratch_bytes: int  # dead between steps
-    max_steps: int  # steps between resets that cannot overflow a logit
+    max_steps: int  # steps between resets that overflow no logit and that the network was made for
 
 
 def c_name(name: str) -> str:
@@ -77,6 +77,7 @@ def generate(program: Program, rates: Mapping[int, float] | None = None, margin:
     scratch, pointers = emitter.scratch()
     channels, height, width = program.input_shape
     step = max(-analysis[-1].low, analysis[-1].high, 1)
+    max_steps = min(INT32_MAX // step, program.most_steps)
     common = {
         "title": f"rheobase program {program.name}",
         "prefix": prefix,
@@ -91,7 +92,7 @@ def generate(program: Program, rates: Mapping[int, float] | None = None, margin:
         height=height,
         width=width,
         frame_size=prod(program.input_shape),
-        max_steps=min(INT32_MAX // step, 65535),
+        max_steps=max_steps,
         neuron_layers=emitter.neuron_layers,
         membrane_bytes=emitter.membrane_bytes,
         scratch_bytes=emitter.scratch_bytes(),
@@ -118,7 +119,7 @@ def generate(program: Program, rates: Mapping[int, float] | None = None, margin:
         emitter.sizes,
         emitter.membrane_bytes,
         emitter.scratch_bytes(),
-        min(INT32_MAX // step, 65535),
+        max_steps,
     )
 
 

@@ -4,6 +4,9 @@ from rheobase.program.ops.add import Add
 from rheobase.program.ops.base import Bounds, Op, Work
 from rheobase.program.ops.conv2d import Conv2d
 from rheobase.program.ops.flatten import Flatten
+from rheobase.program.ops.gate import Gate
+from rheobase.program.ops.head_matmul import HeadMatMul
+from rheobase.program.ops.head_sum import HeadSum
 from rheobase.program.ops.linear import Linear
 from rheobase.program.ops.neuron import Neuron
 from rheobase.program.ops.or_pool import OrPool
@@ -11,10 +14,26 @@ from rheobase.program.ops.readout import Readout
 from rheobase.program.ops.rescale import Rescale
 from rheobase.program.ops.rounded_neuron import RoundedNeuron
 from rheobase.program.ops.sum_pool import SumPool
+from rheobase.program.ops.time_mix import TimeMix
 
 OPS: dict[str, type[Op]] = {
     op.__name__: op
-    for op in (Conv2d, Linear, SumPool, OrPool, Flatten, Add, Rescale, Neuron, RoundedNeuron, Readout)
+    for op in (
+        Conv2d,
+        Linear,
+        SumPool,
+        OrPool,
+        Flatten,
+        Add,
+        HeadSum,
+        Gate,
+        HeadMatMul,
+        Rescale,
+        Neuron,
+        RoundedNeuron,
+        TimeMix,
+        Readout,
+    )
 }
 
 __all__ = [
@@ -23,6 +42,9 @@ __all__ = [
     "Bounds",
     "Conv2d",
     "Flatten",
+    "Gate",
+    "HeadMatMul",
+    "HeadSum",
     "Linear",
     "Neuron",
     "Op",
@@ -31,5 +53,6 @@ __all__ = [
     "Rescale",
     "RoundedNeuron",
     "SumPool",
+    "TimeMix",
     "Work",
 ]

@@ -23,7 +23,7 @@ class Add(Op):
 
     Shape: `[C, H, W]` or `[K]`, twice, to the same.
     Raises:
-        ProgramError: the shapes differ, or a count cannot fit 16 bits.
+        ProgramError: the shapes differ.
     """
 
     kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
@@ -39,11 +39,9 @@ class Add(Op):
         """See the class."""
         return first.astype(np.int64) + second
 
-    def bounds(self, first: Bounds, second: Bounds, *, shape: Shape, steps: int) -> Bounds:
+    def bounds(self, first: Bounds, second: Bounds, shape: Shape, _: Shape, steps: int) -> Bounds:
         """The sums of the ends."""
         low, high = first.low + second.low, first.high + second.high
-        if first.counts and int(high.max()) > 65535:
-            raise ProgramError(f"counts can add to {int(high.max())}, beyond 16 bits; add currents (Rescale)")
         widest = max(int(np.abs(low).max()), int(np.abs(high).max()))
         return Bounds(low, high, widest, storage_like(first, low, high))
 

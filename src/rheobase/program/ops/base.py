@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 Kind = Literal["events", "current", "logits"]  # spikes and counts >= 0; signed sums; the end of the program
 INT32_MAX = (1 << 31) - 1
-OPTIONAL = {"optional": True}  # metadata of a field that files leave out where it is None
+OPTIONAL = {"optional": True}  # metadata of a field that files leave out where it has its default
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class Op(ABC):
         """The reference: integers `[T, N, *shape]` to integers `[T, N, *output_shape]`."""
 
     @abstractmethod
-    def bounds(self, *incoming: Any, **sizes: Any) -> Bounds:
-        """Range of the output for inputs within the `incoming` bounds, of `shape` (the first one's), over `steps` steps.
+    def bounds(self, *incoming: Any, **steps: Any) -> Bounds:
+        """Range of the output over `steps` steps: takes the bounds of each input, then the shape of each.
 
         Raises:
             ProgramError: a value does not fit the widest type a program has.
@@ -167,7 +167,8 @@ def accumulator(low: NDArray[np.int64], high: NDArray[np.int64]) -> str:
 
 def counter(high: NDArray[np.int64]) -> str:
     """C type of a count that reaches `high`."""
-    return "uint8_t" if int(high.max()) <= 255 else "uint16_t"
+    most = int(high.max())
+    return "uint8_t" if most <= 255 else "uint16_t" if most <= 65535 else "uint32_t"
 
 
 def storage_like(incoming: Bounds, low: NDArray[np.int64], high: NDArray[np.int64]) -> str:

@@ -1,7 +1,7 @@
 """Convolution with integer weights."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,7 +10,17 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import Bounds, Kind, Op, Shape, Work, accumulator, exact_float, whole
+from rheobase.program.ops.base import (
+    OPTIONAL,
+    Bounds,
+    Kind,
+    Op,
+    Shape,
+    Work,
+    accumulator,
+    exact_float,
+    whole,
+)
 from rheobase.program.weight import Weight
 
 if TYPE_CHECKING:
@@ -21,12 +31,12 @@ if TYPE_CHECKING:
 class Conv2d(Op):
     """Two-dimensional cross-correlation, as torch's, of spikes, counts or a current.
 
-    y[o, i, j] = 2^shift * sum over c, u, v of w[o, c, u, v] * x[first + c, s*i + u - p, s*j + v - p]
+    y[o, i, j] = 2^shift * sum over c, u, v of w[o, c, u, v] * x[first + c, s*i + d*u - p, s*j + d*v - p]
 
-    with stride s and padding p; outside its map x is 0. With `groups` G, outputs and inputs are cut into G equal
+    with stride s, padding p and dilation d; outside its map x is 0. With `groups` G, outputs and inputs are cut into G equal
     parts, and output o reads its own: first = floor(o / (Cout / G)) * (Cin / G). G = Cin is a depthwise convolution.
 
-    Shape: `[Cin, H, W]` to `[Cout, (H + 2*padding - kh) // stride + 1, (W + 2*padding - kw) // stride + 1]`;
+    Shape: `[Cin, H, W]` to `[Cout, H', W']`, `H' = (H + 2*padding - dilation*(kh - 1) - 1) // stride + 1`, W' likewise;
     weights `[Cout, Cin / G, kh, kw]`.
     Raises:
         ProgramError: a field or the input's shape cannot be used.
@@ -37,6 +47,7 @@ class Conv2d(Op):
     padding: int = 0
     shift: int = 0
     groups: int = 1
+    dilation: int = field(default=1, kw_only=True, metadata=OPTIONAL)
 
     kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "current", "current": "current"}
 
@@ -47,6 +58,7 @@ class Conv2d(Op):
         whole(self.padding, "Conv2d padding", 0, 255)
         whole(self.shift, "Conv2d shift", 0, 15)
         whole(self.groups, "Conv2d groups", 1, 65535)
+        whole(self.dilation, "Conv2d dilation", 1, 255)
         if self.weight.shape[0] % self.groups:
             raise ProgramError(
                 f"Conv2d has {self.weight.shape[0]} outputs, which groups={self.groups} does not divide"
@@ -59,18 +71,20 @@ class Conv2d(Op):
         if len(shape) != 3 or shape[0] != channels:
             raise ProgramError(f"Conv2d has weights for [{channels}, H, W], but its input is {list(shape)}")
         height, width = (
-            (n + 2 * self.padding - k) // self.stride + 1 for n, k in zip(shape[1:], (kh, kw), strict=True)
+            (n + 2 * self.padding - self.dilation * (k - 1) - 1) // self.stride + 1
+            for n, k in zip(shape[1:], (kh, kw), strict=True)
         )
         if height < 1 or width < 1:
-            raise ProgramError(f"Conv2d kernel {kh}x{kw} is larger than its padded input {list(shape)}")
+            raise ProgramError(
+                f"Conv2d kernel {kh}x{kw} with dilation {self.dilation} is larger than its padded input {list(shape)}"
+            )
         return out, height, width
 
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """See the class; exact: the matrix product runs in a float that holds every partial sum."""
         values = self.weight.values()
         largest = int(np.abs(values).sum(axis=(1, 2, 3)).max()) * int(np.abs(x).max(initial=0))
-        sums = convolve(x, values, self.stride, self.padding, exact_float(largest), self.groups)
-        return sums * (1 << self.shift)
+        return self.convolve(x, values, exact_float(largest)) * (1 << self.shift)
 
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
         """Every weight on the end of its input's range that drives the sum furthest; exact at the borders as well."""
@@ -80,10 +94,7 @@ class Conv2d(Op):
         def reach(on_high: NDArray[np.int64], on_low: NDArray[np.int64]) -> NDArray[np.int64]:
             ends = (np.maximum(incoming.high, 0), on_high), (np.minimum(incoming.low, 0), on_low)
             full = [(np.broadcast_to(end[:, None, None], shape)[None, None], part) for end, part in ends]
-            sums = [
-                convolve(x, part, self.stride, self.padding, np.float64, self.groups)[0, 0]
-                for x, part in full
-            ]
+            sums = [self.convolve(x, part, np.float64)[0, 0] for x, part in full]
             return sums[0] + sums[1]
 
         low, high = reach(negative, positive).min(axis=(1, 2)), reach(positive, negative).max(axis=(1, 2))
@@ -92,7 +103,9 @@ class Conv2d(Op):
     def work(self, x: NDArray[Any]) -> Work:
         """Each event reaches the outputs whose window holds it; windows outside the map do not count."""
         sizes = zip(x.shape[3:], self.weight.shape[2:], strict=True)
-        rows, columns = (windows_of(size, kernel, self.stride, self.padding) for size, kernel in sizes)
+        rows, columns = (
+            windows_of(size, kernel, self.stride, self.padding, self.dilation) for size, kernel in sizes
+        )
         ones, many = (
             int(rows @ part.sum(axis=(0, 1, 2)) @ columns) for part in (x == 1, (x != 0) & (x != 1))
         )
@@ -107,60 +120,56 @@ class Conv2d(Op):
         """Scatter: every event adds packed weight rows to the accumulator."""
         x = emitter.value
         out, height, width = emitter.shape
-        part = "part" if self.groups > 1 else "row"
+        family = "dilated_" if self.dilation > 1 else "grouped_" if self.groups > 1 else ""
+        part = "part" if family else "row"
         row, parameters = emitter.row_kernel(emitter.storage, self.weight.bits, part)
         emitter.kernel("conv2d_shape", "conv2d_shape")
-        name = row.replace(
-            f"add_{part}", f"{'grouped_' if self.groups > 1 else ''}conv2d_{emitter.tag(x.ctype)}"
-        )
-        template = "grouped_conv2d" if self.groups > 1 else "conv2d"
-        kernel = emitter.kernel(template, name, **parameters, **{"in": x.ctype})
+        name = row.replace(f"add_{part}", f"{family}conv2d_{emitter.tag(x.ctype)}")
+        kernel = emitter.kernel(f"{family}conv2d", name, **parameters, **{"in": x.ctype})
         weights = emitter.constant("weights", self.weight.packed())
         kh, kw = self.weight.shape[2:]
         sizes = [*x.shape, *x.strides(), out, height, width, kh, kw, self.stride, self.padding]
         numbers = ", ".join(map(str, [*sizes, self.weight.step, self.weight.offset]))
         emitter.constants.append(f"static const conv2d_shape shape{emitter.index} = {{{numbers}}};")
         sums = emitter.room()
-        groups = f", {self.groups}" if self.groups > 1 else ""
-        emitter.line(f"{kernel}({x.expression}, {sums}, {weights}, &shape{emitter.index}{groups});")
+        more = f", {self.groups}" if family else ""
+        more += f", {self.dilation}" if self.dilation > 1 else ""
+        emitter.line(f"{kernel}({x.expression}, {sums}, {weights}, &shape{emitter.index}{more});")
         emitter.give(sums, shift=self.shift + x.shift)
 
+    def convolve(self, x: NDArray[Any], values: NDArray[np.int64], kind: type[Any]) -> NDArray[np.int64]:
+        """Convolution by these values, one matrix product over windows for each group, computed in `kind`.
 
-def convolve(
-    x: NDArray[Any], values: NDArray[np.int64], stride: int, padding: int, kind: type[Any], groups: int = 1
-) -> NDArray[np.int64]:
-    """Convolution by one matrix product over windows for each group, computed in `kind`.
-
-    Shape: `[T, N, Cin, H, W]` to int64 `[T, N, Cout, H', W']`.
-    """
-    out, part, kh, kw = values.shape
-    flat = x.reshape(-1, *x.shape[2:]).astype(kind)
-    flat = np.pad(flat, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    windows = sliding_window_view(flat, (kh, kw), axis=(2, 3))[
-        :, :, ::stride, ::stride
-    ]  # [B, Cin, H', W', kh, kw]
-    grouped = windows.reshape(len(flat), groups, part, *windows.shape[2:])  # [B, G, Cin/G, H', W', kh, kw]
-    columns = grouped.transpose(1, 0, 3, 4, 2, 5, 6).reshape(groups, -1, part * kh * kw)
-    rows = values.reshape(groups, out // groups, -1).astype(kind)
-    product = columns @ rows.transpose(0, 2, 1)  # [G, B*H'*W', Cout/G]
-    result = product.reshape(groups, len(flat), *windows.shape[2:4], out // groups)
-    maps = result.transpose(1, 0, 4, 2, 3).astype(np.int64)  # [B, G, Cout/G, H', W']
-    return maps.reshape(*x.shape[:2], out, *maps.shape[3:])
+        Shape: `[T, N, Cin, H, W]` to int64 `[T, N, Cout, H', W']`.
+        """
+        out, part, kh, kw = values.shape
+        groups, stride, dilation, edge = self.groups, self.stride, self.dilation, (self.padding, self.padding)
+        flat = np.pad(x.reshape(-1, *x.shape[2:]).astype(kind), ((0, 0), (0, 0), edge, edge))
+        reach = dilation * (kh - 1) + 1, dilation * (kw - 1) + 1
+        windows = sliding_window_view(flat, reach, axis=(2, 3))[
+            :, :, ::stride, ::stride, ::dilation, ::dilation
+        ]  # [B, Cin, H', W', kh, kw]
+        grouped = windows.reshape(
+            len(flat), groups, part, *windows.shape[2:]
+        )  # [B, G, Cin/G, H', W', kh, kw]
+        columns = grouped.transpose(1, 0, 3, 4, 2, 5, 6).reshape(groups, -1, part * kh * kw)
+        rows = values.reshape(groups, out // groups, -1).astype(kind)
+        product = columns @ rows.transpose(0, 2, 1)  # [G, B*H'*W', Cout/G]
+        result = product.reshape(groups, len(flat), *windows.shape[2:4], out // groups)
+        maps = result.transpose(1, 0, 4, 2, 3).astype(np.int64)  # [B, G, Cout/G, H', W']
+        return maps.reshape(*x.shape[:2], out, *windows.shape[2:4])
 
 
-def windows_of(size: int, kernel: int, stride: int, padding: int) -> NDArray[np.int64]:
-    """Number of windows along one axis that hold each input position.
+def windows_of(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> NDArray[np.int64]:
+    """Number of places of a kernel, over all windows, at which each input position lies along one axis.
 
-    Window o holds input y when `0 <= y + padding - stride*o < kernel`, so `o` runs from
-    `ceil((y + padding - kernel + 1) / stride)` to `(y + padding) // stride`, both cut at the map.
+    Place k of window o is input y where `y + padding = stride*o + dilation*k`.
 
     Shape: int64 `[size]`.
     """
-    outs = (size + 2 * padding - kernel) // stride + 1
-    at = np.arange(size) + padding
-    first = np.maximum(-((kernel - 1 - at) // stride), 0)
-    last = np.minimum(at // stride, outs - 1)
-    return np.maximum(last - first + 1, 0)
+    outs = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    at = stride * np.arange(outs)[:, None] + dilation * np.arange(kernel) - padding
+    return np.bincount(at[(at >= 0) & (at < size)], minlength=size)
 
 
 def weighted_bounds(

@@ -61,6 +61,7 @@ class Flatten(Op):
             )
             return
         kernel = emitter.kernel("flatten", f"flatten_{emitter.tag(x.ctype)}", value=x.ctype)
+        emitter.storage = x.ctype
         output = emitter.room()
         emitter.line(f"{kernel}({x.expression}, {output}, {height * width}, {channels});")
         emitter.give(output, shift=x.shift)

@@ -1,4 +1,4 @@
-"""Maximum over windows: the OR of a window of spikes."""
+"""Maximum over windows: of spikes their OR."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class OrPool(Op):
-    """Largest input of every window: of spikes their OR, of counts the largest count.
+    """Largest input of every window: of spikes their OR, of counts the largest count, of a current the largest current.
 
     y[c, i, j] = max over u, v < kernel of x[c, stride*i + u - padding, stride*j + v - padding]
 
-    Outside its map x is 0; at most half of a window lies there, so that none is empty.
+    What lies outside the map is left out; it is at most half of a window, so that none is empty.
 
     Shape: `[C, H, W]` to `[C, (H + 2*padding - kernel) // stride + 1, (W + 2*padding - kernel) // stride + 1]`.
     Raises:
@@ -33,7 +33,7 @@ class OrPool(Op):
     stride: int
     padding: int = 0
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
 
     def __post_init__(self) -> None:
         whole(self.kernel, "OrPool kernel", 1, 255)
@@ -54,7 +54,7 @@ class OrPool(Op):
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """See the class."""
         edge = (self.padding, self.padding)
-        padded = np.pad(x, [(0, 0)] * 3 + [edge, edge])
+        padded = np.pad(x, [(0, 0)] * 3 + [edge, edge], constant_values=np.iinfo(x.dtype).min)
         windows = sliding_window_view(padded, (self.kernel, self.kernel), axis=(3, 4))
         return windows[:, :, :, :: self.stride, :: self.stride].max(axis=(5, 6))
 
@@ -63,7 +63,7 @@ class OrPool(Op):
         return Bounds(incoming.low, incoming.high, incoming.magnitude, incoming.storage)
 
     def work(self, x: NDArray[Any]) -> Work:
-        """Each event is compared once in every window that holds it."""
+        """Each input that is not zero is compared once in every window that holds it."""
         rows, columns = (windows_of(n, self.kernel, self.stride, self.padding) for n in x.shape[3:])
         events = x != 0
         return Work(int(events.sum()), int(rows @ events.sum(axis=(0, 1, 2)) @ columns))
@@ -73,10 +73,11 @@ class OrPool(Op):
         return 0
 
     def emit(self, emitter: "Emitter") -> None:
-        """Dense maxima."""
+        """Dense maxima; a shift changes no order."""
         x = emitter.value
         kernel = emitter.kernel("or_pool", f"or_pool_{emitter.tag(x.ctype)}", value=x.ctype)
+        emitter.storage = x.ctype
         output = emitter.room()
         sizes = [*x.shape, *x.strides(), *emitter.shape[1:], self.kernel, self.stride, self.padding]
         emitter.line(f"{kernel}({x.expression}, {output}, {', '.join(map(str, sizes))});")
-        emitter.give(output)
+        emitter.give(output, shift=x.shift)

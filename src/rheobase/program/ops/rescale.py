@@ -1,7 +1,7 @@
 """A current in another unit: multiplication by an integer, a rounding shift, a bias."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +24,7 @@ from rheobase.program.ops.base import (
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
 
+MOST_SHIFT = 30  # that 32 bits hold
 LARGEST_PRODUCT = 1 << 53  # of an input and its gain: 64-bit integers hold it, and so does float64
 
 
@@ -53,6 +54,14 @@ class Rescale(Op):
         if len(self.gain) != len(self.bias):
             raise ProgramError(f"Rescale channels differ: gain {len(self.gain)}, bias {len(self.bias)}")
 
+    @property
+    def wire(self) -> int | None:
+        """K where this is a multiplication by 2^k alone, which moves no bit that is stored; else None."""
+        gain = int(self.gain[0])
+        power = gain > 0 and gain & (gain - 1) == 0 and not self.gain_shift
+        alone = bool((self.gain == gain).all()) and not self.bias.any()
+        return gain.bit_length() - 1 if power and alone else None
+
     def output_shape(self, shape: Shape) -> Shape:
         """See the class."""
         if not shape or shape[0] != len(self.gain):
@@ -77,16 +86,19 @@ class Rescale(Op):
         return Bounds(low, high, widest, accumulator(low, high), product)
 
     def work(self, x: NDArray[Any]) -> Work:
-        """Every input is multiplied, zero or not."""
-        return Work(int(np.count_nonzero(x)), multiplications=prod(x.shape))
+        """Every input is multiplied, zero or not; a shift is a wire."""
+        return Work(int(np.count_nonzero(x)), multiplications=0 if self.wire is not None else prod(x.shape))
 
     def macs(self, shape: Shape) -> int:
         """None: a dense network folds its scales."""
         return 0
 
     def emit(self, emitter: "Emitter") -> None:
-        """One pass, in the place of the input where nobody reads it later."""
+        """One pass, in the place of the input where nobody reads it later; nothing for a shift, which readers make."""
         x = emitter.value
+        if self.wire is not None and not x.frame_order and x.shift + self.wire <= MOST_SHIFT:
+            emitter.alias(replace(x, shift=x.shift + self.wire))
+            return
         wide = emitter.product > INT32_MAX
         floor = "floor_shift_wide" if wide else "floor_shift"
         emitter.kernel(floor, floor)

@@ -25,7 +25,7 @@ class SumPool(Op):
 
     Shape: `[C, H, W]` to `[C, H // kernel, W // kernel]`, or `[C, 1, 1]`.
     Raises:
-        ProgramError: the kernel is larger than the map, or a count cannot fit 16 bits.
+        ProgramError: the kernel is larger than the map.
     """
 
     kernel: int | None
@@ -63,10 +63,6 @@ class SumPool(Op):
             np.minimum(incoming.low, 0) * (high * wide),
             np.maximum(incoming.high, 0) * (high * wide),
         )
-        if incoming.counts and int(most.max()) > 65535:
-            raise ProgramError(
-                f"a {high}x{wide} window can count to {int(most.max())}, beyond 16 bits; use a smaller one"
-            )
         widest = max(int(-least.min()), int(most.max()))
         return Bounds(least, most, widest, storage_like(incoming, least, most))
 

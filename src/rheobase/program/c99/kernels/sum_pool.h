@@ -12,7 +12,7 @@ static void ${name}(const ${in} *input, ${out} *output, int32_t input_c, int32_t
                 for (v = 0; v < window_width; ++v) {
                     const ${in} *const place = corner + u * input_y + v * input_x;
                     for (c = 0; c < channels; ++c) {
-                        sums[c] = (${out})(sums[c] + place[c * input_c]);
+                        sums[c] = (${out})((int32_t)sums[c] + (int32_t)place[c * input_c]);
                     }
                 }
             }

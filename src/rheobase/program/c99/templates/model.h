@@ -13,7 +13,7 @@
 #define ${PREFIX}_FRAME_SIZE ${frame_size}
 #define ${PREFIX}_CLASSES ${classes}
 #define ${PREFIX}_STEPS ${steps}
-#define ${PREFIX}_MAX_STEPS ${max_steps} /* more steps between resets could overflow a logit */
+#define ${PREFIX}_MAX_STEPS ${max_steps} /* more steps between resets could overflow a logit, or are not defined */
 #define ${PREFIX}_NEURON_LAYERS ${neuron_layers}
 #define ${PREFIX}_MEMBRANE_BYTES ${membrane_bytes} /* live between steps: membranes and logits */
 #define ${PREFIX}_SCRATCH_BYTES ${scratch_bytes} /* dead between steps */

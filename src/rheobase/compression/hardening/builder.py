@@ -1,0 +1,109 @@
+"""The hardened graph as it grows."""
+
+from typing import Any
+
+import torch
+
+from rheobase.compression.fitting import SUM_LIMIT, finest_sum, fit_rescale, sum_fraction
+from rheobase.compression.hardening.value import Rows, Value
+from rheobase.compression.lattice import (
+    EXACT,
+    Hardened,
+    LatticeAdd,
+    LatticeModule,
+    LatticeReadout,
+    LatticeRescale,
+    Sum,
+    rescaled,
+)
+from rheobase.compression.quantise import quantisers
+from rheobase.errors import LatticeError
+from rheobase.models import SpikingModel
+
+INPUT_MAX = 255  # event counts arrive as uint8
+
+
+class Builder:
+    """The hardened graph so far, and how values come to one unit."""
+
+    def __init__(self, model: SpikingModel) -> None:
+        self.quantisers = quantisers(model)
+        self.finest = finest_sum(model.neurons().values())
+        self.input_shape = (model.config.in_channels, *model.config.input_size)
+        self.nodes: list[tuple[str, LatticeModule | Rows, tuple[int, ...]]] = []
+        self.sums: dict[str, Sum] = {}
+        self.brought: dict[tuple[Any, ...], Value] = {}
+
+    def put(self, name: str, module: LatticeModule | Rows, *inputs: Value) -> int:
+        """Add a module that reads `inputs`; return its place."""
+        self.nodes.append((name, module, tuple(value.place for value in inputs)))
+        return len(self.nodes) - 1
+
+    def input(self) -> Value:
+        """Frames of counts."""
+        one = torch.ones(self.input_shape[0], dtype=torch.float64)
+        return Value(-1, self.input_shape, True, one, one * 0, one * 0, one * INPUT_MAX)
+
+    def add(self, name: str, first: Value, second: Value) -> Value:
+        """Counts of one unit as they are; everything else as currents in one unit."""
+        if first.shape != second.shape:
+            raise LatticeError(
+                f"{name!r} adds maps of {first.shape} and {second.shape}: both must have one shape"
+            )
+        events = first.events and second.events and first.plain and second.plain
+        if not (events and bool(first.unit[0] == second.unit[0])):
+            events = False
+            first, second = self.in_one_unit(name, [first, second])
+        place = self.put(name, LatticeAdd(), first, second)
+        low, high = first.low + second.low, first.high + second.high
+        return Value(place, first.shape, events, first.unit, first.offset, low, high)
+
+    def in_one_unit(self, name: str, values: list[Value], limit: float = SUM_LIMIT) -> list[Value]:
+        """`values` as currents in one power of two, without offsets, so fine that their sum stays below `limit`."""
+        reach = float(sum(value.reach for value in values).max())  # type: ignore[union-attr]
+        fraction = sum_fraction(reach, min(limit, SUM_LIMIT), self.finest)
+        return [self.bring(name, value, fraction) for value in values]
+
+    def bring(self, name: str, x: Value, fraction: int) -> Value:
+        """`x` as a current in the unit `2^-fraction`, once for all that read it so."""
+        unit = torch.full_like(x.unit, 2.0**-fraction)
+        if not x.events and x.plain and bool(x.unit[0] == unit[0]):
+            return x
+        key = (x.place, fraction, tuple(x.unit.tolist()), tuple(x.offset.tolist()))
+        if key not in self.brought:
+            rescale = fit_rescale(x.magnitude, x.unit, x.offset, fraction)
+            ends = [
+                rescaled(end, rescale.gain, rescale.gain_shift, 0) + rescale.bias for end in (x.low, x.high)
+            ]
+            source = name if x.place < 0 else self.nodes[x.place][0]
+            place = self.put(f"{source}.rescale", rescale, x)
+            low, high = torch.minimum(*ends), torch.maximum(*ends)
+            self.brought[key] = Value(place, x.shape, False, unit, unit * 0, low, high)
+        return self.brought[key]
+
+    def shifted(self, name: str, x: Value, shift: int) -> Value:
+        """Events, or integers of any units, as a current `shift` bits higher."""
+        scale = torch.full_like(x.unit, 2.0**shift)
+        place = self.put(f"{name}.current", LatticeRescale(scale.float(), 0 * scale.float(), 0), x)
+        low, high, unit = x.low * scale, x.high * scale, x.unit / scale
+        return Value(place, x.shape, False, unit, x.offset, low, high)
+
+    def finish(self, x: Value) -> Hardened:
+        """The graph, closed by a readout, and the unit of its logits, coarser where float32 would not hold them."""
+        name = self.nodes[x.place][0] if self.nodes else ""
+        if x.events or len(x.shape) != 1:
+            raise LatticeError(
+                "the model must end with a linear layer, whose outputs become the integer logits"
+            )
+        unit = float(x.unit[0])
+        if not bool((x.unit == unit).all()) or unit <= 0:
+            raise LatticeError(
+                f"layer {name!r} gives the logits: quantise it per tensor, so that all classes share one unit"
+            )
+        if float((x.magnitude + (x.offset / unit).abs()).max()) >= EXACT - 1:
+            x = self.in_one_unit(name, [x])[0]
+            unit = float(x.unit[0])
+        bias = torch.round(x.offset / unit)
+        self.put(f"{name}.readout", LatticeReadout(bias.float()), x)
+        nodes = [(n, m.module() if isinstance(m, Rows) else m, inputs) for n, m, inputs in self.nodes]
+        return Hardened(nodes, self.input_shape, unit, self.sums)

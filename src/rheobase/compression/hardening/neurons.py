@@ -1,0 +1,91 @@
+"""Neurons: thresholds, biases and membranes on the lattice."""
+
+import torch
+from torch import Tensor
+
+from rheobase.compression.fitting import fit, fit_mix, fit_rounded
+from rheobase.compression.hardening.builder import Builder
+from rheobase.compression.hardening.value import Rows, Value
+from rheobase.compression.lattice import EXACT, LatticeModule, Sum
+from rheobase.compression.protocols import MixesTime
+from rheobase.errors import LatticeError
+from rheobase.neurons import Neuron, Recurrent
+
+COUNTED = 2.0**-12  # of a threshold: what one count must weigh for a membrane of 16 bits to count in counts
+
+
+def neuron(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
+    """Spikes; `sums` keeps what the neuron's integers stand for."""
+    if layer.config.ternary:
+        raise LatticeError(
+            f"neuron {name!r} fires -1 too (ternary), and the program's events are not negative: train with ternary=False"
+        )
+    if float(x.magnitude.max()) >= EXACT:
+        x = b.in_one_unit(name, [x])[0]
+    found = _rounded(b, name, layer, x) if layer.config.membrane is not None else _full(b, name, layer, x)
+    return found
+
+
+def recurrent(b: Builder, name: str, layer: Recurrent, x: Value) -> Value:
+    """Nothing yet: the program's ops read what comes before them in a step."""
+    raise LatticeError(
+        f"layer {name!r} ({type(layer).__name__}) cannot be put on the integer lattice: its spikes come back to it a step later"
+    )
+
+
+def mixes_time(b: Builder, name: str, layer: MixesTime, x: Value) -> Value:
+    """Spikes of thresholds on mixed steps."""
+    if not x.rising:
+        x = b.in_one_unit(name, [x])[0]
+    mixing, thresholds = layer.mixing_matrix().detach().double(), layer.thresholds().detach().double()
+    return _spikes(b, name, fit_mix(name, x.magnitude, x.unit, x.offset, mixing, thresholds), x)
+
+
+def _full(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
+    """A neuron that counts in each channel's own unit, or in the common one of currents that others read too."""
+    gain = float(layer.gain())
+    theta = torch.as_tensor(layer.threshold(), dtype=torch.float64).expand_as(x.unit)
+    own = x.rows is not None and (x.turns or x.rising)
+    counts = x.events and x.rising and bool((x.unit * gain > theta * COUNTED).all())
+    if not own and not counts:
+        x = b.in_one_unit(name, [x])[0]
+    unit, offset = x.unit * gain, x.offset * gain
+    if own and x.rows is not None:
+        unit = _turned(x.rows, unit, theta)
+    reset = None if layer.v_reset is None else torch.full_like(unit, layer.v_reset)
+    finest = {} if own or counts else {"finest": 0}
+    lattice, shift = fit(name, x.magnitude, theta / unit, offset / unit, reset, unit, layer, **finest)
+    b.sums[name] = Sum(unit, offset, shift)
+    if own and x.rows is not None:
+        x.rows.shift = shift
+    elif counts:
+        x = b.shifted(name, x, shift)
+    return _spikes(b, name, lattice, x)
+
+
+def _rounded(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
+    """A neuron with one unit for all channels, whose gains bring the sums to it."""
+    gain = float(layer.gain())
+    unit, offset = x.unit * gain, x.offset * gain
+    theta = torch.as_tensor(layer.threshold(), dtype=torch.float64).expand_as(unit)
+    lattice = fit_rounded(name, x.magnitude, unit, offset, theta, layer)
+    b.sums[name] = Sum(unit, offset, 0)
+    return _spikes(b, name, lattice, b.shifted(name, x, 0) if x.events else x)
+
+
+def _spikes(b: Builder, name: str, lattice: LatticeModule, x: Value) -> Value:
+    one = torch.ones_like(x.unit)
+    return Value(b.put(name, lattice, x), x.shape, True, one, one * 0, one * 0, one)
+
+
+def _turned(rows: Rows, unit: Tensor, theta: Tensor) -> Tensor:
+    """Turn the sign of rows with a negative unit; return the units' magnitudes."""
+    rows.turn(unit)
+    unit = unit.abs()
+    if not bool((unit > theta * 2.0**-20).all()):
+        dead = int(torch.argmin(unit / theta))
+        raise LatticeError(
+            f"channel {dead} of {rows.name!r} has a batch-norm gain of almost 0: its threshold in units of the weights "
+            "is beyond 2^20. Train with less weight decay on the batch-norm, or prune the channel"
+        )
+    return unit

@@ -1,0 +1,63 @@
+"""Layers that change what integers stand for and not the integers, and layers that move them."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from rheobase.compression.hardening.builder import Builder
+from rheobase.compression.hardening.value import Value
+from rheobase.compression.lattice import LatticeFlatten
+from rheobase.errors import LatticeError
+from rheobase.layers import Flatten, HeadScale, InputUnit
+from rheobase.layers.tokens import Scale
+
+
+def identity(b: Builder, name: str, layer: nn.Identity, x: Value) -> Value:
+    """Nothing."""
+    return x
+
+
+def input_unit(b: Builder, name: str, layer: InputUnit, x: Value) -> Value:
+    """What one count is worth."""
+    return replace(x, unit=x.unit * layer.unit, offset=x.offset * layer.unit)
+
+
+def scale(b: Builder, name: str, layer: Scale, x: Value) -> Value:
+    """Another unit."""
+    return replace(x, unit=x.unit * layer.factor, offset=x.offset * layer.factor)
+
+
+def head_scale(b: Builder, name: str, layer: HeadScale, x: Value) -> Value:
+    """Another unit for each head, the same at every step."""
+    by_step = layer.factor.detach().double().reshape(-1, layer.heads)
+    if not bool((by_step == by_step[0]).all()):
+        raise LatticeError(
+            f"layer {name!r} scales heads differently from step to step ({layer.T} steps), and the unit of an integer cannot "
+            "change with time: train one factor a head (T=None)"
+        )
+    heads = layer.heads
+    if x.shape[0] % heads:
+        raise LatticeError(f"layer {name!r} scales {heads} heads, which do not divide {x.shape[0]} channels")
+    factor = by_step[0].repeat_interleave(x.shape[0] // heads)
+    return replace(x, unit=x.unit * factor, offset=x.offset * factor)
+
+
+def batch_norm(b: Builder, name: str, layer: nn.BatchNorm2d, x: Value) -> Value:
+    """The same integers stand for something else."""
+    if layer.running_mean is None or layer.running_var is None:
+        raise LatticeError(f"batch-norm {name!r} must keep running statistics to be folded")
+    gain = 1 / torch.sqrt(layer.running_var.double() + layer.eps)
+    shift = torch.zeros_like(gain)
+    if layer.affine:
+        gain, shift = gain * layer.weight.double(), layer.bias.double()
+    offset = (x.offset - layer.running_mean.double()) * gain + shift
+    return replace(x, unit=x.unit * gain, offset=offset)
+
+
+def flatten(b: Builder, name: str, layer: Flatten, x: Value) -> Value:
+    """Each channel's unit at each of its places."""
+    places = x.shape[1] * x.shape[2]
+    each = {key: getattr(x, key).repeat_interleave(places) for key in ("unit", "offset", "low", "high")}
+    place = b.put(name, LatticeFlatten(), x)
+    return replace(x, place=place, shape=(x.shape[0] * places,), rows=None, **each)

@@ -1,0 +1,39 @@
+"""Modules of a hardened model: integers held in float32, every value below 2^24 and therefore exact.
+
+Each module computes what the op of the same name in `rheobase.program` computes. Integers in float32 add and multiply exactly
+as long as no magnitude reaches 2^24, in any order of summation, so a hardened model and the integer program agree bit for bit.
+Currents of neurons with rounded membranes may pass 2^24; they stay below 2^31 and are float64 until the membrane is clipped.
+Sums that may pass 2^24 (`wide` modules) are float64 too, until a `LatticeRescale` brings them below it.
+"""
+
+from rheobase.compression.lattice.base import EXACT, LatticeModule, held
+from rheobase.compression.lattice.hardened import Hardened, LatticeReadout
+from rheobase.compression.lattice.joins import LatticeAdd, LatticeRescale, rescaled
+from rheobase.compression.lattice.neurons import LatticeNeuron, LatticeRoundedNeuron, Sum
+from rheobase.compression.lattice.pools import LatticeFlatten, LatticeOrPool, LatticeSumPool
+from rheobase.compression.lattice.tokens import LatticeGate, LatticeHeadMatMul, LatticeHeadSum, LatticeTimeMix
+from rheobase.compression.lattice.weights import IntegerWeight, LatticeConv2d, LatticeLinear
+
+__all__ = [
+    "EXACT",
+    "Hardened",
+    "IntegerWeight",
+    "LatticeAdd",
+    "LatticeConv2d",
+    "LatticeFlatten",
+    "LatticeGate",
+    "LatticeHeadMatMul",
+    "LatticeHeadSum",
+    "LatticeLinear",
+    "LatticeModule",
+    "LatticeNeuron",
+    "LatticeOrPool",
+    "LatticeReadout",
+    "LatticeRescale",
+    "LatticeRoundedNeuron",
+    "LatticeSumPool",
+    "LatticeTimeMix",
+    "Sum",
+    "held",
+    "rescaled",
+]

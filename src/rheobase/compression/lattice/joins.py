@@ -1,0 +1,46 @@
+"""Values brought to one unit, and added."""
+
+import torch
+from torch import Tensor
+
+from rheobase.compression.lattice.base import LatticeModule
+
+
+class LatticeAdd(LatticeModule):
+    """Sum of two values in one unit.
+
+    Shape:
+        `[T, N, ...]` twice `-> [T, N, ...]`
+    """
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """See the class."""
+        return first + second
+
+
+class LatticeRescale(LatticeModule):
+    """Another unit: `floor((x * gain + 2^(gain_shift - 1)) / 2^gain_shift) + bias`, products below 2^53 in float64.
+
+    Shape:
+        `x [T, N, C, ...] -> the same`; `gain`, `bias` `[C]`
+    """
+
+    gain: Tensor
+    bias: Tensor
+
+    def __init__(self, gain: Tensor, bias: Tensor, gain_shift: int) -> None:
+        super().__init__()
+        self.register_buffer("gain", gain)
+        self.register_buffer("bias", bias)
+        self.gain_shift = gain_shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        bias = self.bias.reshape(-1, *[1] * (x.dim() - 3))
+        return (rescaled(x, self.gain, self.gain_shift, x.dim() - 3) + bias).float()
+
+
+def rescaled(x: Tensor, gain: Tensor, shift: int, trailing: int) -> Tensor:
+    """`floor((x * gain + 2^(shift - 1)) / 2^shift)` in float64; `trailing` axes follow that of the channels."""
+    product = x.double() * gain.reshape(-1, *[1] * trailing) + ((1 << shift) >> 1)
+    return torch.floor(product * 2.0**-shift)

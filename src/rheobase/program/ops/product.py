@@ -1,0 +1,52 @@
+"""What products of two values have in common: events times events are events, anything with a current is a current."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rheobase.program.ops.base import Bounds, Kind, Op, accumulator, counter
+
+FAR = 1 << 36
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Op):
+    """Base of the ops that multiply two values of the network, each of them events or a current."""
+
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
+    arity: ClassVar[int] = 2
+
+    def output_kind(self, *kinds: Kind) -> Kind:
+        """A current if any input is one.
+
+        Raises:
+            ProgramError: another number of inputs, or logits.
+        """
+        mixed = len(kinds) == 2 and set(kinds) == {"events", "current"}
+        return "current" if mixed else super().output_kind(*kinds)
+
+
+def product_ends(
+    first: tuple[NDArray[np.int64], NDArray[np.int64]], second: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Smallest and largest product of values within two ranges (low, high), elementwise.
+
+    What is far beyond 32 bits is cut, so that sums of it stay within 64.
+    """
+    corners = [(a * b).clip(-FAR, FAR) for a in first for b in second]
+    return np.minimum.reduce(corners), np.maximum.reduce(corners)
+
+
+def product_bounds(first: Bounds, second: Bounds, low: NDArray[np.int64], high: NDArray[np.int64]) -> Bounds:
+    """Bounds of products (or of sums of them, of which `low..high` holds every partial one)."""
+    widest = max(int(np.abs(low).max()), int(np.abs(high).max()), first.magnitude, second.magnitude)
+    storage = counter(high) if first.counts and second.counts else accumulator(low, high)
+    return Bounds(low, high, widest, storage)
+
+
+def with_zero(low: NDArray[np.int64], high: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A range widened to hold 0, from which sums start."""
+    return np.minimum(low, 0), np.maximum(high, 0)
