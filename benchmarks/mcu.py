@@ -81,7 +81,7 @@ def spiking(optimise: str, bits: int, rate: float, kernel: str) -> float:
     program, frames = layer(bits, rate)
     rates = {"scatter": None, "lanes": {2: 0.0}, "planes": {2: 1.0}}[kernel]
     with tempfile.TemporaryDirectory() as folder:
-        image = build(program, TARGETS["cortex-m4"], Path(folder), optimise=optimise, rates=rates)
+        image = build(program, TARGETS["cortex-m4"], Path(folder), optimise=optimise, rates=rates, rows=False)
         return float(profile(image, frames)[2]) / DENSE_MACS
 
 

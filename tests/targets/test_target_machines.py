@@ -84,7 +84,7 @@ def test_the_clock_counts_single_instructions(tmp_path, name):
 @needs("cortex-m4")
 def test_counts_repeat_and_follow_the_spikes(tmp_path):
     program = spiking(0, 4, 8, 16, (3, 3), (6, 6), padding=1)
-    image = build(program, TARGETS["cortex-m4"], tmp_path, rates=all_at(program, 0.1))
+    image = build(program, TARGETS["cortex-m4"], tmp_path, rates=all_at(program, 0.1), rows=False)
     quiet, busy = (spikes_for(program, rate, 0) for rate in (0.05, 0.5))
     first = run(image, busy)
     assert first.instructions.shape == (2, 2) and first.reset_instructions > 0
@@ -94,6 +94,12 @@ def test_counts_repeat_and_follow_the_spikes(tmp_path):
     assert parts.shape == (len(program.ops),)
     assert parts.sum() == pytest.approx(first.instructions.mean(), rel=0.02)
     assert parts.argmax() == 2  # the convolution
+    by_row = build(program, TARGETS["cortex-m4"], tmp_path / "rows", rates=all_at(program, 0.1))
+    assert by_row.bytes_state < image.bytes_state and profile(by_row, busy)[2] <= 0
+    assert (run(by_row, busy).logits_hash, run(by_row, busy).spikes_hash) == (
+        first.logits_hash,
+        first.spikes_hash,
+    )
 
 
 @needs("cortex-m4")
@@ -102,7 +108,7 @@ def test_instructions_of_a_layer_stay_below_their_goal(tmp_path, bits, goal):
     """32 -> 32, 8x8, 3x3 at a rate of 10 %: instructions per dense multiplication and step."""
     program = spiking(bits, bits, 32, 32, (3, 3), (8, 8), padding=1)
     frames = spikes_for(program, 0.1, 0, samples=1)
-    image = build(program, TARGETS["cortex-m4"], tmp_path, rates=all_at(program, 0.1))
+    image = build(program, TARGETS["cortex-m4"], tmp_path, rates=all_at(program, 0.1), rows=False)
     assert profile(image, frames)[2] / (32 * 32 * 9 * 64) <= goal
 
 

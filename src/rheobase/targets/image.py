@@ -57,16 +57,18 @@ def build(
     *,
     optimise: str = "-O2",
     rates: Mapping[int, float] | None = None,
+    rows: bool | None = None,
 ) -> Image:
     """Compile a program with a harness for `target` into `folder`, with and without a trace of the spikes.
 
+    `rates` and `rows` as in `generate`: an op whose sums neurons read row by row has no instructions of its own.
     Nothing but the compiler's own integer division is linked: no library, no floating point.
 
     Raises:
         ProgramError: the program is not valid, or its C calls something else than memcpy and memset.
         ToolError: the cross compiler is missing, or it refused the source.
     """
-    source = generate(program, rates)
+    source = generate(program, rates, rows=rows)
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         "model.h": source.model_h,

@@ -94,7 +94,19 @@ def report(
         bytes_stack=done.stack_bytes,
         instructions_per_inference=done.per_inference,
         instructions_per_dense_mac=done.per_inference / (macs * len(frames)),
-        instructions_by_op={program.label(i): float(n) for i, n in enumerate(by_op)},
+        instructions_by_op=_by_op(program, by_op),
         logits_hash=f"{done.logits_hash:016x}",
         spikes_hash=f"{done.spikes_hash:016x}",
     )
+
+
+def _by_op(program: Program, counted: NDArray[np.float64]) -> dict[str, float]:
+    """Instructions by op; one without any of its own (it moves nothing, or neurons compute it row by row) goes with the next."""
+    found: dict[str, float] = {}
+    waiting: list[str] = []
+    for index, number in enumerate(counted):
+        waiting.append(program.label(index))
+        if number > 0:
+            found[" + ".join(waiting)] = float(number)
+            waiting = []
+    return found

@@ -29,6 +29,7 @@ class Value:
     map_shape: Shape = ()  # before a Flatten that moved nothing; Linear alone reads such a value
     shift: int = 0  # the value is the stored integer << shift
     block: Block | None = None  # the part of the scratch memory that it occupies; None: the frame
+    by_row: str = ""  # statement that computes row `row` of it; `expression` then has room for that row alone
 
     @property
     def pitch(self) -> tuple[int, int]:
@@ -47,6 +48,7 @@ class Emitter:
 
     inputs: Sequence[Value] = ()
     readers: Sequence[Op] = ()  # of the op's result
+    rows: bool = False  # whether the op may leave its map row by row, to the one op that reads it
     last: int = 0  # place of the last of them in the program
     result: Value | None = None
     shape: Shape = ()  # of the op's output
@@ -124,6 +126,55 @@ class Emitter:
                 block = value.block
         self.pointers.append((name, self.storage, block))
         return name
+
+    def row_room(self, inputs: Sequence[str] = ()) -> str:
+        """Scratch room for one row of the op's result; what computes it (its input, temporaries) lives on until it is read.
+
+        `inputs` names the temporaries.
+        """
+        _, _, width = self.shape
+        block = Block(width * self.shape[0] * BYTES[self.storage], self.index)
+        kept = [other for name, _, other in self.pointers if name in inputs]
+        for other in [*kept, *(value.block for value in self.inputs if value.block is not None)]:
+            other.last = max(other.last, self.last)
+        self.pointers.append((f"x{self.index}", self.storage, block))
+        return f"x{self.index}"
+
+    def give_rows(self, statement: str, expression: str, *, shift: int) -> None:
+        """Leave a map whose rows `statement` computes, one at a time, for the one op that reads it."""
+        block = self.pointers[-1][2]
+        self.alias(
+            Value(expression, self.storage, self.shape, shift=min(shift, 30), block=block, by_row=statement)
+        )
+
+    def update(self, kernel: str, kept: str, pitch: int, spikes: str, numbers: Sequence[object]) -> None:
+        """Call a neuron's kernel on all places of the op's map, or on one row after another as the sums of each are there.
+
+        `pitch` is the length of a row in `kept`, what the neurons keep between steps.
+        """
+        x, channels = self.value, self.shape[0]
+        more = ", ".join(map(str, numbers))
+        if not x.by_row:
+            self.line(
+                f"{kernel}({kept}, {x.expression}, {spikes}, {prod(self.shape[1:])}, {channels}, {more});"
+            )
+            return
+        _, height, width = self.shape
+        places = f"{spikes} + row * {width * channels}, {width}, {channels}"
+        call = f"{kernel}({kept} + row * {pitch}, {x.expression}, {places}, {more});"
+        self.by_rows(height, x.by_row, call)
+
+    def by_rows(self, height: int, *statements: str) -> None:
+        """Statements for one row of a map after another; gathering convolutions count in `listed`."""
+        listed = ", listed = 0" if any("&listed" in statement for statement in statements) else ""
+        self.steps += [
+            "    {",
+            f"        int32_t row{listed};",
+            f"        for (row = 0; row < {height}; ++row) {{",
+            *(f"            {statement}" for statement in statements),
+            "        }",
+            "    }",
+        ]
 
     def give(self, expression: str, *, shift: int = 0) -> None:
         """Leave an op's channel-last result of type `storage` and shape `shape` for its readers.

@@ -139,8 +139,13 @@ def emit(op: Conv2d, emitter: Emitter, kind: Gather, most: int) -> None:
         f"static const conv2d_shape shape{emitter.index} = {{{', '.join(map(str, sizes))}}};"
     )
     scratch = emitter.temporary("lists", "uint16_t", scratch_size(op, x.shape, most))
+    given = f"{scratch}, {weights}, &shape{emitter.index}, row, &listed);"
+    if emitter.rows:
+        sums = emitter.row_room([scratch])
+        emitter.give_rows(f"{kernel}({x.expression}, {sums}, {given}", sums, shift=op.shift + x.shift)
+        return
     sums = emitter.room()
-    emitter.line(f"{kernel}({x.expression}, {sums}, {scratch}, {weights}, &shape{emitter.index});")
+    emitter.by_rows(height, f"{kernel}({x.expression}, {sums} + row * {width * out}, {given}")
     emitter.give(sums, shift=op.shift + x.shift)
 
 

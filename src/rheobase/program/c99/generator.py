@@ -1,7 +1,7 @@
 """`write_c`: a program as a folder of C99 that proves itself."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -16,8 +16,8 @@ from rheobase.program.c99 import gather
 from rheobase.program.c99.emitter import Emitter, Value, byte_rows, fill
 from rheobase.program.early_exit import NEVER
 from rheobase.program.ir import FRAME, Program
-from rheobase.program.ops import Conv2d
-from rheobase.program.ops.base import INT32_MAX
+from rheobase.program.ops import Conv2d, Neuron, Op
+from rheobase.program.ops.base import INT32_MAX, Shape
 
 FNV_START, FNV_PRIME, WORD = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
 
@@ -41,11 +41,18 @@ def c_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
-def generate(program: Program, rates: Mapping[int, float] | None = None, margin: int = NEVER) -> Source:
+def generate(
+    program: Program,
+    rates: Mapping[int, float] | None = None,
+    margin: int = NEVER,
+    *,
+    rows: bool | None = None,
+) -> Source:
     """The C of a program, in memory.
 
     `rates`, the share of non-zero inputs of ops by their place, chooses the kernels of those convolutions (see
-    `gather`); without it all scatter. What is computed is the same. `margin` is what the header offers for early exit
+    `gather`); without it all scatter. With `rows` neurons follow a convolution row by row, whose sums then take the memory of
+    one row; by default so where rates are given. What is computed is the same. `margin` is what the header offers for early exit
     (see `early_exit`).
 
     Raises:
@@ -54,6 +61,7 @@ def generate(program: Program, rates: Mapping[int, float] | None = None, margin:
     program.validate()
     prefix = c_name(program.name)
     emitter = Emitter()
+    rows = rates is not None if rows is None else rows
     values = {FRAME: Value("frame", "uint8_t", program.input_shape, frame_order=True)}
     analysis, readers = ranges.analyse(program), program.readers()
     for index, (op, shape, found) in enumerate(zip(program.ops, program.shapes(), analysis, strict=True)):
@@ -64,6 +72,7 @@ def generate(program: Program, rates: Mapping[int, float] | None = None, margin:
             [program.ops[i] for i in readers[index]],
             max(readers[index], default=index),
         )
+        emitter.rows = rows and _read_by_row(shape, emitter.readers)
         emitter.steps.append(f"    /* {emitter.label}: {' x '.join(map(str, shape))} */")
         read = op.inputs[0]
         events = None if values[read].frame_order else analysis[read]
@@ -121,6 +130,12 @@ def generate(program: Program, rates: Mapping[int, float] | None = None, margin:
         emitter.scratch_bytes(),
         max_steps,
     )
+
+
+def _read_by_row(shape: Shape, readers: Sequence[Op]) -> bool:
+    """Whether one layer of neurons alone reads a map, and its rows begin at whole bytes of what the neurons keep."""
+    (reader,) = readers if len(readers) == 1 else (None,)
+    return isinstance(reader, Neuron) and len(shape) == 3 and shape[0] * shape[2] * reader.bits % 8 == 0
 
 
 def write_c(

@@ -117,20 +117,27 @@ class Conv2d(Op):
         return prod(self.output_shape(shape)) * prod(self.weight.shape[1:])
 
     def emit(self, emitter: "Emitter") -> None:
-        """Scatter: every event adds packed weight rows to the accumulator."""
+        """Scatter: every event adds packed weight rows to the accumulator, of the whole map or of one row after another."""
         x = emitter.value
         out, height, width = emitter.shape
         family = "dilated_" if self.dilation > 1 else "grouped_" if self.groups > 1 else ""
+        rows = emitter.rows and not family
         part = "part" if family else "row"
         row, parameters = emitter.row_kernel(emitter.storage, self.weight.bits, part)
         emitter.kernel("conv2d_shape", "conv2d_shape")
-        name = row.replace(f"add_{part}", f"{family}conv2d_{emitter.tag(x.ctype)}")
-        kernel = emitter.kernel(f"{family}conv2d", name, **parameters, **{"in": x.ctype})
+        template = "conv2d_row" if rows else f"{family}conv2d"
+        name = row.replace(f"add_{part}", f"{template}_{emitter.tag(x.ctype)}")
+        kernel = emitter.kernel(template, name, **parameters, **{"in": x.ctype})
         weights = emitter.constant("weights", self.weight.packed())
         kh, kw = self.weight.shape[2:]
         sizes = [*x.shape, *x.strides(), out, height, width, kh, kw, self.stride, self.padding]
         numbers = ", ".join(map(str, [*sizes, self.weight.step, self.weight.offset]))
         emitter.constants.append(f"static const conv2d_shape shape{emitter.index} = {{{numbers}}};")
+        if rows:
+            sums = emitter.row_room()
+            call = f"{kernel}({x.expression}, {sums}, {weights}, &shape{emitter.index}, row);"
+            emitter.give_rows(call, sums, shift=self.shift + x.shift)
+            return
         sums = emitter.room()
         more = f", {self.groups}" if family else ""
         more += f", {self.dilation}" if self.dilation > 1 else ""

@@ -180,8 +180,7 @@ class Neuron(Op):
         numbers = [threshold, bias, str(1 << x.shift), str(self.saturation), *arguments]
         membranes = emitter.membranes(membrane, size)
         spikes = emitter.room()
-        places = f"{size // self.channels}, {self.channels}"
-        emitter.line(f"{kernel}({membranes}, {x.expression}, {spikes}, {places}, {', '.join(numbers)});")
+        emitter.update(kernel, membranes, size // emitter.shape[1] if x.by_row else 0, spikes, numbers)
         emitter.trace(spikes, size)
         emitter.give(spikes)
 

@@ -147,8 +147,8 @@ class RoundedNeuron(Neuron):
         numbers = [len(self.edges), (1 << self.bits) - self.rest, self.gain_shift, 1 << x.shift]
         codes = emitter.membranes("uint8_t", self.membrane_bytes(emitter.shape))
         spikes = emitter.room()
-        every = [codes, x.expression, spikes, size // self.channels, self.channels]
-        every += [*vectors, *tables, *numbers, self.saturation, *arguments]
-        emitter.line(f"{kernel}({', '.join(map(str, every))});")
+        every = [*vectors, *tables, *numbers, self.saturation, *arguments]
+        row = size // emitter.shape[1] * self.bits // 8 if x.by_row else 0
+        emitter.update(kernel, codes, row, spikes, every)
         emitter.trace(spikes, size)
         emitter.give(spikes)
