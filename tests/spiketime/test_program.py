@@ -158,7 +158,7 @@ def test_by_hand():
     assert reference.spikes(program, trace).tolist() == [4]
 
 
-def build(rule="rel_psp", size=(6, 6), T=1, layers="4C3-P2-12", **options):
+def build(rule="rel_psp", size=(6, 6), T=1, layers="4C3-P2-12", limits=None, **options):
     torch.manual_seed(0)
     return create_model(
         "spike_time",
@@ -166,7 +166,7 @@ def build(rule="rel_psp", size=(6, 6), T=1, layers="4C3-P2-12", **options):
         in_channels=1,
         input_size=size,
         input_unit=1 / 255,
-        options={"layers": layers, "rule": {"name": rule}, **options},
+        options={"layers": layers, "rule": {"name": rule, **(limits or {})}, **options},
     ).eval()
 
 
@@ -243,7 +243,7 @@ def test_what_has_no_program():
     with pytest.raises(LatticeError, match="mostafa has no integer form"):
         lower(build("mostafa", layers="4"))
     with pytest.raises(LatticeError, match="give the rule t_max"):
-        lower(build(layers="4", rule={"name": "rel_psp", "t_max": None}))
+        lower(build(layers="4", limits={"t_max": None}))
     with pytest.raises(LatticeError, match="t_in is at most 1"):
         lower(build("std_ed", layers="4", encoder={"t_in": 2.0}))
     with pytest.raises(LatticeError, match="do not fit 16 bits"):

@@ -6,10 +6,10 @@ Weights of the readout start as those of the program, w = q 2^F, and are kept in
 
 After a sample of class y, with r the greatest other class (ties to the lowest), if o_y - o_r < margin:
 
-    w_yi += x_i >> shift      w_ri -= x_i >> shift      clipped to +-127 2^F
+    w_yi += d_i      w_ri -= d_i      d_i = floor(x_i 2^F / R) >> shift      clipped to +-127 2^F
 
-that is e_k x_i 2^-shift with the errors e_y = 1, e_r = -1: work is two rows of the inputs that fired, and none once the margin is
-kept. F is the largest, at most 8, with which no membrane passes 2^30: 127 2^F * 2R n < 2^30.
+that is e_k (x_i/R) 2^-shift steps of 8 bits, with the errors e_y = 1, e_r = -1: work is two rows of the inputs that fired, and
+none once the margin is kept. F is the largest, at most 8, with which no membrane passes 2^30: 127 2^F * 2R n < 2^30.
 
 Source: the delta rule of Widrow and Hoff (1960) with the errors of the multi-class perceptron of Crammer and Singer (2003).
 """
@@ -60,8 +60,9 @@ class Learner:
         o = self.weight @ x
         rival = int(np.where(np.arange(len(o)) == y, -LIMIT, o).argmax())
         if o[y] - o[rival] < self.margin:
-            self.weight[y] = np.minimum(self.weight[y] + (x >> self.shift), self.bound)
-            self.weight[rival] = np.maximum(self.weight[rival] - (x >> self.shift), -self.bound)
+            step = ((x << self.fraction) // self.program.ticks) >> self.shift
+            self.weight[y] = np.minimum(self.weight[y] + step, self.bound)
+            self.weight[rival] = np.maximum(self.weight[rival] - step, -self.bound)
         return int(o.argmax())
 
     def _inputs(self, frames: NDArray[np.uint8]) -> NDArray[np.int64]:

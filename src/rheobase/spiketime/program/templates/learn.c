@@ -52,7 +52,7 @@ int ${prefix}_learner_learn(${prefix}_learner *learner, const ${prefix}_state *s
     down = learner->weight + (size_t)rival * ${PREFIX}_LEARN_INPUTS;
     for (i = 0; i < ${PREFIX}_LEARN_INPUTS; ++i) {
         if (times[i] != ${PREFIX}_SILENT) {
-            const int32_t step = (REACH - times[i]) >> shift; /* never negative */
+            const int32_t step = ((REACH - times[i]) * (1 << ${PREFIX}_LEARN_FRACTION) / ${PREFIX}_TICKS) >> shift; /* never negative */
             const int32_t more = up[i] + step, less = down[i] - step;
             up[i] = (int16_t)(more > BOUND ? BOUND : more);
             down[i] = (int16_t)(less < -BOUND ? -BOUND : less);

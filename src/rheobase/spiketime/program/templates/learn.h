@@ -24,7 +24,7 @@ void ${prefix}_learner_reset(${prefix}_learner *learner);
 int ${prefix}_learner_decide(${prefix}_learner *learner, const ${prefix}_state *state);
 
 /* Learn that this sample, decided just before, is of class `label`: if its membrane is not `margin` above all others, the
-   weights of its spikes rise by their earliness / 2^shift, and those of the greatest other class fall. 1 if anything changed. */
+   weights of its spikes rise by their earliness (in steps of 8 bits) / 2^shift, and those of the greatest other class fall. 1 if anything changed. */
 int ${prefix}_learner_learn(${prefix}_learner *learner, const ${prefix}_state *state, int label, int32_t margin, int shift);
 
 #ifdef __cplusplus
