@@ -131,7 +131,7 @@ def test_c_equals_the_reference(seed, kind, maps):
     program = random_program(seed, kind, maps)
     frames = random_frames(program, seed, 40)
     expected = reference.run(program, frames)
-    flags = ("-std=c99", "-O1", "-fwrapv", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
+    flags = ("-std=c99", "-O1", "-ftrapv", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
     found = CompiledProgram(program, flags).run(frames)
     for mine, theirs in zip(found.times, expected.times, strict=True):
         assert np.array_equal(mine, theirs)
