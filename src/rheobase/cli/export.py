@@ -9,6 +9,7 @@ import typer
 from numpy.typing import NDArray
 
 from rheobase import targets
+from rheobase.cli.export_spike_times import spike_times_to_c
 from rheobase.cli.output import JsonOption, print_table, say, write_json
 from rheobase.errors import ProgramError, RecipeError
 from rheobase.numbers import percent, size
@@ -28,7 +29,7 @@ TRY = {
 
 
 def export_command(
-    run: Annotated[Path, typer.Argument(help="Run folder, compressed.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, compressed (of spike times: as trained).")],
     to: Annotated[
         Literal["c", "cmake", "arduino", "zephyr", "esp-idf", "nir", "onnx"],
         typer.Option("--to", help="Plain C, C packaged for a build system, or another tool's format."),
@@ -70,6 +71,7 @@ def export_command(
     """
     from rheobase.training import export_c, open_run
     from rheobase.training.export import load_program
+    from rheobase.training.export_spike_times import is_spike_time
 
     if to in ("nir", "onnx"):
         from rheobase.cli import exchange
@@ -88,6 +90,13 @@ def export_command(
     if report and chosen is not None and (reason := targets.missing(chosen)):
         raise targets.ToolError(reason)
     opened = open_run(run)
+    if is_spike_time(opened):
+        if to != "c" or early_exit is not None:
+            raise RecipeError(
+                "a run of spike times leaves as --to c, and stops at the first output spike by itself"
+            )
+        write_json(json, spike_times_to_c(opened, out, chosen if report else None, samples))
+        return
     lost = None if early_exit is None else early_exit / 100
     exported = export_c(opened, out if to == "c" else None, early_exit=lost)
     facts = exported.facts

@@ -64,7 +64,7 @@ class Geometry:
     @property
     def views(self) -> int:
         """(input, position) pairs of one sample, padding left out: each is a synapse per output channel."""
-        return int((_index(self) < self.inputs).sum())
+        return int((input_index(self) < self.inputs).sum())
 
     def check(self, times: Tensor, weight: Tensor) -> None:
         """Refuse shapes that do not fit.
@@ -83,7 +83,7 @@ class Geometry:
 
         Shape: `[N, S]` -> `[N*P, n]`
         """
-        index = _index(self).to(times.device)
+        index = input_index(self).to(times.device)
         silent = times.new_full((len(times), 1), torch.inf)
         return torch.cat([times, silent], 1)[:, index].flatten(0, 1)
 
@@ -92,7 +92,7 @@ class Geometry:
 
         Shape: `[N*P, n]` -> `[N, S]`
         """
-        index = _index(self).to(values.device).flatten()
+        index = input_index(self).to(values.device).flatten()
         flat = values.reshape(-1, len(index))
         return flat.new_zeros(len(flat), self.inputs + 1).index_add_(1, index, flat)[:, :-1]
 
@@ -109,7 +109,7 @@ class Geometry:
 
 
 @lru_cache(maxsize=64)
-def _index(geometry: Geometry) -> Tensor:
+def input_index(geometry: Geometry) -> Tensor:
     """Flat input index of each position's inputs, in (channel, row, column) order; S stands for padding.  [P, n]."""
     channels, (height, width) = geometry.channels, geometry.size
     (kh, kw), (sh, sw), (ph, pw) = geometry.kernel, geometry.stride, geometry.padding
