@@ -188,6 +188,13 @@ CARDS: dict[str, Card] = {
         "this project",
         get=_GENERATED,
     ),
+    "moving-digits-dvs": Card(
+        "moving-digits-dvs",
+        "900 recordings of 1 to 3 moving digits with boxes, simulated, 64x64, 0.32 s",
+        "CC BY 4.0 (images)",
+        "Alpaydin and Kaynak, UCI, 1998",
+        get=_GENERATED,
+    ),
     "ncaltech101": Card(
         "N-Caltech101",
         "8,709 recordings of images under saccades, ATIS, 0.3 s, 101 classes",

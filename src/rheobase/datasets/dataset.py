@@ -71,6 +71,21 @@ class FrameSet:
 
 
 @dataclass(frozen=True, eq=False)
+class BoxedFrames(FrameSet):
+    """Frames with the boxes of what they show at the end of each frame, for detection.
+
+    `[x0, y0, x1, y1]` in pixels of the frames, x1 and y1 exclusive. `kinds` are indices into `objects`, -1 where there is no
+    further object (its boxes are zeros).
+
+    Shape: boxes: float32 [N, T, M, 4]; kinds: int64 [N, M], M the most objects of a recording.
+    """
+
+    boxes: NDArray[np.float32] = field(kw_only=True)
+    kinds: NDArray[np.int64] = field(kw_only=True)
+    objects: tuple[str, ...] = field(kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
 class DataSet:
     """A named data set in three parts that share no row; `sensor` is `(H, W)`.
 
