@@ -10,8 +10,9 @@ from rheobase.errors import RecipeError
 
 def test_names():
     assert list_datasets() == [
-        *("cifar10", "cifar100", "digits-dvs", "fashion-mnist"),
-        *("folder", "mnist", "motion-dvs-sim", "nmnist"),
+        *("asl-dvs", "bonn-eeg", "cifar10", "cifar10-dvs", "cifar10-dvs-sim", "cifar100", "digits-dvs"),
+        *("dvs128-gesture", "fashion-dvs-sim", "fashion-mnist", "folder", "mnist", "motion-dvs-sim"),
+        *("moving-digits-dvs", "ncaltech101", "ncars", "nmnist", "qtdb", "shd", "speech-commands-12", "ssc"),
     ]
     with pytest.raises(RecipeError, match="unknown data set 'nmist'; did you mean 'nmnist'"):
         load_dataset(DataConfig(name="nmist"))
