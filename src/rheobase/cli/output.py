@@ -17,6 +17,7 @@ from rich.table import Table
 from rheobase.errors import RecipeError
 from rheobase.files import atomic_write_json
 
+MOST_CELL = 16  # letters of a cell that are kept on one line, but for the first column's
 console = Console(highlight=False)
 _answer: ContextVar[TextIO | None] = ContextVar("answer", default=None)
 
@@ -27,12 +28,14 @@ def say(text: str, *, style: str | None = None) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table whose first column is left-aligned and the rest right-aligned."""
+    """A table whose first column is left-aligned and the rest right-aligned; where it is too wide, the first one is folded."""
     table = Table(
         title=title or None, title_justify="left", title_style="bold", header_style="dim", box=box.SIMPLE_HEAD
     )
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i == 0)
+        widest = max((len(str(row[i])) for row in rows), default=0)
+        least = None if i == 0 else min(widest, MOST_CELL)
+        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold", min_width=least)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
