@@ -17,7 +17,7 @@ from rich.table import Table
 from rheobase.errors import RecipeError
 from rheobase.files import atomic_write_json
 
-MOST_CELL = 16  # letters of a cell that are kept on one line, but for the first column's
+WHOLE_CELL = 16  # letters: shorter columns, but for the first, are never folded
 console = Console(highlight=False)
 _answer: ContextVar[TextIO | None] = ContextVar("answer", default=None)
 
@@ -34,8 +34,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     )
     for i, column in enumerate(columns):
         widest = max((len(str(row[i])) for row in rows), default=0)
-        least = None if i == 0 else min(widest, MOST_CELL)
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold", min_width=least)
+        whole = i > 0 and widest <= WHOLE_CELL
+        header = column.replace(" ", "\n") if whole and len(column) > widest else column
+        table.add_column(header, justify="left" if i == 0 else "right", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
