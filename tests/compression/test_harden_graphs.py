@@ -284,6 +284,27 @@ def test_training_through_roundings_sees_almost_the_hardened_spikes(name, neuron
         assert (spikes[2] != trace.spikes[2]).mean() < 2e-3
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["bestformer_small", "qkformer_small", "snn_vit_small"])
+def test_training_through_roundings_sees_the_spikes_of_attention(name):
+    """Closer to the hardened model than without; all but none differ where no join adds currents of other units."""
+    model = small_transformer(name)
+    x = frames(6, model, samples=4, steps=4)
+    hardened = harden(model)
+    trace = hardened_trace(hardened, x)
+
+    def strays() -> float:
+        with capture(model, list(hardened.neurons())) as captured:
+            model(torch.from_numpy(x).float())
+        layers = zip(captured.spikes(steps=4).values(), trace.spikes, strict=True)
+        return float(np.mean([(spikes.numpy() != expected).mean() for spikes, expected in layers]))
+
+    without = strays()
+    with through_roundings(model):
+        within = strays()
+    assert without > 1e-3 and within < (0.8 * without if name == "snn_vit_small" else 2e-4)
+
+
 @pytest.mark.parametrize("name", ["ms_resnet18", "resnet19", "resnet20", "vgg16"])
 def test_pruned_networks_harden(name):
     """Shortcuts without weights lose channels on either side."""
