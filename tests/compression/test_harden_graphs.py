@@ -12,9 +12,17 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from model_cases import CONVOLUTIONAL
+from model_cases import CONVOLUTIONAL, SMALL_TRANSFORMERS
 from rheobase import native
-from rheobase.compression import QuantConfig, ReScaWConfig, account, harden, quantise_, through_roundings
+from rheobase.compression import (
+    QuantConfig,
+    ReScaWConfig,
+    StandardisedSignConfig,
+    account,
+    harden,
+    quantise_,
+    through_roundings,
+)
 from rheobase.compression.fitting import LARGEST_PRODUCT, SUM_LIMIT, fit_rescale, sum_fraction
 from rheobase.compression.lattice import LatticeAdd, LatticeNeuron, LatticeRescale
 from rheobase.compression.pruning import PruneConfig, prune_
@@ -139,6 +147,32 @@ def test_every_registered_model_leaves_as_c_as_it_was_trained(name, bits):
         assert compare(found, part).exact, compare(found, part).first_difference
 
 
+def small_transformer(name):
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=4, input_size=(24, 24), width=1 / 8, T=4)
+    inner = StandardisedSignConfig() if name.startswith("bestformer") else ReScaWConfig(bits=4)
+    return used(quantise_(model, QuantConfig(weights=inner, edge_bits=8)), 1)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", [name for name in SMALL_TRANSFORMERS if name != "sdt_v3_small"])
+def test_every_small_transformer_leaves_as_c(name):
+    model = small_transformer(name)
+    hardened = harden(model)
+    program = lower(hardened, name="transformer", T=4)
+    x = frames(5, model, samples=3, steps=4)
+    expected = hardened_trace(hardened, x)
+    alive = sum(layer.any() and not layer.all() for layer in expected.spikes)
+    assert alive > 0.7 * len(expected.spikes), "silent layers prove nothing"
+    for found in (reference.run(program, x), CompiledProgram(program, flags=(*STRICT, "-O0")).run_traced(x)):
+        assert compare(found, expected).exact, compare(found, expected).first_difference
+
+
+def test_neurons_that_fire_integers_are_refused_by_name():
+    with pytest.raises(LatticeError, match=r"neuron' \(SpikeFiring\) with 1 inputs cannot be put"):
+        harden(small_transformer("sdt_v3_small"))
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("neuron", [None, ROUNDED], ids=["full", "4-bit membrane"])
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
@@ -248,6 +282,27 @@ def test_training_through_roundings_sees_almost_the_hardened_spikes(name, neuron
         assert all(map(np.array_equal, spikes, trace.spikes))
     else:
         assert (spikes[2] != trace.spikes[2]).mean() < 2e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["bestformer_small", "qkformer_small", "snn_vit_small"])
+def test_training_through_roundings_sees_the_spikes_of_attention(name):
+    """Closer to the hardened model than without; all but none differ where no join adds currents of other units."""
+    model = small_transformer(name)
+    x = frames(6, model, samples=4, steps=4)
+    hardened = harden(model)
+    trace = hardened_trace(hardened, x)
+
+    def strays() -> float:
+        with capture(model, list(hardened.neurons())) as captured:
+            model(torch.from_numpy(x).float())
+        layers = zip(captured.spikes(steps=4).values(), trace.spikes, strict=True)
+        return float(np.mean([(spikes.numpy() != expected).mean() for spikes, expected in layers]))
+
+    without = strays()
+    with through_roundings(model):
+        within = strays()
+    assert without > 1e-3 and within < (0.8 * without if name == "snn_vit_small" else 2e-4)
 
 
 @pytest.mark.parametrize("name", ["ms_resnet18", "resnet19", "resnet20", "vgg16"])

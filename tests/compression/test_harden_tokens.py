@@ -17,7 +17,7 @@ from rheobase import native
 from rheobase.compression import QuantConfig, account, harden, quantise_
 from rheobase.compression.fitting import INT32_MAX, fit_mix
 from rheobase.errors import LatticeError, ProgramError
-from rheobase.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
+from rheobase.layers import BatchNorm2d, Concat, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
 from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum, MapSum, Scale
 from rheobase.models import ModelConfig, SpikingModel
 from rheobase.neurons import NeuronConfig, Recurrent, build_neuron
@@ -139,6 +139,28 @@ def test_each_leaf_becomes_the_fewest_ops():
     assert kinds(same(product))[2:6] == ["HeadMatMul", "HeadMatMul", "Rescale", "Neuron"]
 
 
+@pytest.mark.parametrize("joined", ["spikes", "currents", "both"])
+def test_joined_channels_keep_their_units(joined):
+    """Gains of both signs on one side, spikes on the other; the neuron behind decides as in the quantised model."""
+    sides = {
+        "spikes": (lambda c, s: (s, s), ["Concat"]),
+        "currents": (lambda c, s: (c, s + c), ["Add", "Concat"]),
+        "both": (lambda c, s: (s, c), ["Rescale", "Concat"]),
+    }
+    choose, wanted = sides[joined]
+    model = wired(lambda m, c, s: m.last(m.parts[0](*choose(c, s))), Concat(), channels=8)
+    program = same(model)
+    place = kinds(program).index("Concat")
+    assert kinds(program)[place + 1 - len(wanted) : place + 1] == wanted
+    assert (program.kinds()[place] == "events") == (joined == "spikes")
+    x = frames(9, model, samples=40, steps=STEPS)
+    hardened = harden(model)
+    trace = hardened_trace(hardened, x)
+    assert 0.05 < trace.spikes[-1].mean() < 0.95
+    found = straying(model, dict(zip(hardened.neurons(), trace.spikes, strict=True)), x)
+    assert max(found.values()) < 2e-3, found
+
+
 def test_currents_are_pooled_before_the_neuron_turns_them():
     """Gains of both signs before the pooling turn rows; behind it, the currents come to one unit."""
 
@@ -212,6 +234,10 @@ def squares(heads):
         (
             lambda: wired(lambda m, c, s: m.parts[0](c), Recurrent(NeuronConfig(), 4)),
             r"features.parts.0' \(Recurrent\) cannot be put on the integer lattice: its spikes come back",
+        ),
+        (
+            lambda: wired(lambda m, c, s: m.parts[1](m.parts[0](s), s), MapSum(), Concat(), channels=8),
+            r"features.parts.1' joins maps of \(4, 1, 1\) and \(4, 8, 8\)",
         ),
         (lambda: squares(1), r"layer 'features.parts.0' can reach \d+, beyond 32 bits"),
         (

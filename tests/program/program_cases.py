@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rheobase.errors import ProgramError
 from rheobase.program import (
     Add,
+    Concat,
     Conv2d,
     Flatten,
     Gate,
@@ -133,7 +134,8 @@ def programs(draw: st.DrawFn) -> Program:
 def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
     """Any op on any value there is: residual joins of spikes and of currents, groups, pools, convolutions of currents.
 
-    `attention` off leaves out the ops of attention, dilation, and the maximum of currents.
+    `attention` off leaves out what spiking transformers alone need: the ops of attention, joined channels, dilation, and the
+    maximum of currents.
 
     What nobody reads in the end is pooled and goes through a linear layer of its own; the sum of these is the logits.
     """
@@ -187,6 +189,11 @@ def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
         twins = [i for i, value in known.items() if value == known[source]]
         return add(Add(inputs=(draw(st.sampled_from(twins)), source)))
 
+    def concat(source: int) -> int:
+        kind, (_, *size) = known[source]
+        fits = [i for i, (k, (_, *s)) in known.items() if (k, s) == (kind, size)]
+        return add(Concat(inputs=(draw(st.sampled_from(fits)), source)))
+
     def pool(source: int) -> int:
         kind, (_, height, width) = known[source]
         size = draw(st.integers(1, min(height, width)))
@@ -230,7 +237,7 @@ def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
             TimeMix(mixing, rng.integers(-9, 300, steps * known[source][1][0]), steps, inputs=(source,))
         )
 
-    heads = [head_sum, gate, matmul, matmul, time_mix] if attention else []
+    heads = [head_sum, gate, matmul, matmul, time_mix, concat] if attention else []
     moves = {
         "events": [conv, conv, rescale, join, pool, *heads],
         "current": [fire, fire, fire, conv, rescale, join, pool, *heads],
@@ -241,7 +248,7 @@ def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
     classes = draw(st.integers(1, 5))
     unread = set(range(len(ops))) - {i for op in ops for i in op.inputs}
     logits = []
-    for source in sorted(unread):
+    for source in sorted(unread) or [-1]:  # nothing where no two values went together
         flat = add(Flatten(inputs=(source,)))
         if known[flat][0] == "current":
             flat = fire(flat)
@@ -361,6 +368,8 @@ def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[li
                 x = [slow_or_pool(op, m) for m in x]
             elif isinstance(op, Add):
                 x = slow_add(x, others[0])
+            elif isinstance(op, Concat):
+                x = [*x, *others[0]]
             elif isinstance(op, Rescale):
                 x = [slow_rescale(op, m, c) for c, m in enumerate(x)]
             elif isinstance(op, HeadSum):

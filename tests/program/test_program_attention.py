@@ -16,6 +16,7 @@ from rheobase.cost.twin import twin
 from rheobase.errors import DataError, ProgramError
 from rheobase.program import (
     CompiledProgram,
+    Concat,
     Flatten,
     Gate,
     HeadMatMul,
@@ -116,6 +117,37 @@ def test_a_shift_moves_nothing_in_c():
         )
 
 
+@needs_compiler
+@pytest.mark.parametrize("kind", ["counts", "currents", "vectors"])
+def test_joined_channels_by_hand(kind):
+    """A frame, channel by channel, beside 16-bit counts; currents of two widths, one shifted; flattened maps."""
+    frames = np.arange(1, 9, dtype=np.uint8).reshape(1, 1, 2, 2, 2)
+    square = Gate(inputs=(-1, -1))
+    ops = {
+        "counts": [square, Concat(inputs=(0, -1))],
+        "currents": [Rescale([3, -4], [0, 1]), Rescale([8, 8], [0, 0], inputs=(0,)), Concat(inputs=(1, 0))],
+        "vectors": [square, Flatten(), Flatten(inputs=(-1,)), Concat(inputs=(1, 2))],
+    }[kind]
+    codes = np.random.default_rng(0).integers(0, 256, (3, 16), np.uint8)
+    last = len(ops) - 1
+    tail = [Linear(Weight(codes, 8, 1, -128)), Readout([0, 1, 2])]
+    program = Program("joined", (2, 2, 2), 1, [*ops, *([] if kind == "vectors" else [Flatten()]), *tail])
+    maps = frames[0, 0].astype(int)
+    currents = maps * np.reshape([3, -4], (2, 1, 1)) + np.reshape([0, 1], (2, 1, 1))
+    wanted = {
+        "counts": np.concatenate([maps * maps, maps]),
+        "currents": np.concatenate([8 * currents, currents]),
+        "vectors": np.concatenate([(maps * maps).ravel(), maps.ravel()]),
+    }[kind]
+    logits = (codes.astype(int) - 128) @ wanted.ravel() + [0, 1, 2]
+    assert reference.run(program, frames).logits[0, 0].tolist() == logits.tolist()
+    found = ranges.analyse(program)[last]
+    assert (found.low < 0) == (kind == "currents") and found.high >= wanted.max()
+    assert CompiledProgram(program, flags=STRICT).run(frames)[0, 0].tolist() == logits.tolist()
+    rows = count(program, frames).rows[last]
+    assert rows.events == 16 and rows.synaptic_operations == 0 and rows.bytes_map > 0
+
+
 HEAD = [Flatten(), Linear(Weight(np.ones((2, 8), np.uint8), 1, 1, 0)), Readout([0, 0])]
 
 
@@ -131,6 +163,11 @@ def graph(*ops, shape=(2, 2, 2), T=2):
         (lambda: HeadMatMul(1, "both"), "kind 'both' is not one of none, first, second"),
         (lambda: graph(HeadMatMul(3, inputs=(-1, -1))), "multiple of 3"),
         (lambda: graph(HeadMatMul(1, inputs=(-1, -1))), r"matrices \[4, 2\] and \[4, 2\]"),
+        (
+            lambda: graph(SumPool(2), Concat(inputs=(-1, 0))),
+            r"Concat reads \[2, 2, 2\] and \[2, 1, 1\]; both must agree in all but",
+        ),
+        (lambda: graph(Rescale([1, 1], [0, 0]), Concat(inputs=(0, -1))), "gives current and events"),
         (lambda: graph(HeadMatMul(1, inputs=(-1,))), "HeadMatMul reads 2 values, its inputs are 1"),
         (lambda: graph(SumPool(1), HeadSum(1), Gate(inputs=(0, 1))), r"a gate \[2, 2, 2\] for \[1, 2, 2\]"),
         (

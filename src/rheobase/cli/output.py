@@ -17,6 +17,7 @@ from rich.table import Table
 from rheobase.errors import RecipeError
 from rheobase.files import atomic_write_json
 
+WHOLE_CELL = 16  # letters: shorter columns, but for the first, are never folded
 console = Console(highlight=False)
 _answer: ContextVar[TextIO | None] = ContextVar("answer", default=None)
 
@@ -27,12 +28,15 @@ def say(text: str, *, style: str | None = None) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table whose first column is left-aligned and the rest right-aligned."""
+    """A table whose first column is left-aligned and the rest right-aligned; where it is too wide, the first one is folded."""
     table = Table(
         title=title or None, title_justify="left", title_style="bold", header_style="dim", box=box.SIMPLE_HEAD
     )
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i == 0)
+        widest = max((len(str(row[i])) for row in rows), default=0)
+        whole = i > 0 and widest <= WHOLE_CELL
+        header = column.replace(" ", "\n") if whole and len(column) > widest else column
+        table.add_column(header, justify="left" if i == 0 else "right", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)

@@ -10,6 +10,7 @@ from rheobase.program import ranges
 from rheobase.program.ir import FRAME, Program
 from rheobase.program.ops import (
     Add,
+    Concat,
     Conv2d,
     Flatten,
     Gate,
@@ -120,6 +121,11 @@ def _add(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     return Rule(out_bits=BITS[storage], reads=True, writes=True, streams=True)
 
 
+def _concat(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """A copy, as wide as the wider of what goes in."""
+    return Rule(out_bits=max(in_bits), reads=True, writes=True)
+
+
 def _rescale(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """Every value: rounding and bias, 2 additions; gain, 1 multiplication. A shift is a wire."""
     if op.wire is not None:
@@ -172,6 +178,7 @@ RULES: dict[type[Op], Callable[[Any, Shape, str, Bits], Rule]] = {
     TimeMix: _time_mix,
     OrPool: _or_pool,
     Add: _add,
+    Concat: _concat,
     Rescale: _rescale,
     Flatten: _flatten,
     Neuron: _neuron,

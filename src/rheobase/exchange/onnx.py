@@ -21,6 +21,7 @@ from rheobase.program import ranges
 from rheobase.program.ir import FRAME, Program
 from rheobase.program.ops import (
     Add,
+    Concat,
     Conv2d,
     Flatten,
     Gate,
@@ -286,6 +287,11 @@ def _add(b: _Builder, op: Add, shape: Shape, first: _Value, second: _Value) -> _
     return _Value(b.node("Add", b.held(first, kind), b.held(second, kind)), shape, kind)
 
 
+def _concat(b: _Builder, op: Concat, shape: Shape, first: _Value, second: _Value) -> _Value:
+    kind = b.enough()
+    return _Value(b.node("Concat", b.held(first, kind), b.held(second, kind), axis=1), shape, kind)
+
+
 def _rescale(b: _Builder, op: Rescale, shape: Shape, x: _Value) -> _Value:
     kind = b.enough()
     scaled = _gained(b, b.held(x, kind), op.gain, op.gain_shift, shape, kind)
@@ -376,6 +382,7 @@ WRITERS: dict[type[Op], Callable[..., _Value]] = {
     TimeMix: _time_mix,
     Flatten: _flatten,
     Add: _add,
+    Concat: _concat,
     Rescale: _rescale,
     Neuron: _neuron,
     RoundedNeuron: _neuron,

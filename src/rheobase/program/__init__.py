@@ -6,6 +6,7 @@ from rheobase.program.ir import Program
 from rheobase.program.ops import (
     OPS,
     Add,
+    Concat,
     Conv2d,
     Flatten,
     Gate,
@@ -32,6 +33,7 @@ __all__ = [
     "OPS",
     "Add",
     "CompiledProgram",
+    "Concat",
     "Conv2d",
     "Flatten",
     "Gate",

@@ -11,6 +11,7 @@ from rheobase.compression.lattice import (
     Hardened,
     IntegerWeight,
     LatticeAdd,
+    LatticeConcat,
     LatticeConv2d,
     LatticeFlatten,
     LatticeGate,
@@ -30,6 +31,7 @@ from rheobase.errors import LatticeError
 from rheobase.program.ir import Program
 from rheobase.program.ops import (
     Add,
+    Concat,
     Conv2d,
     Flatten,
     Gate,
@@ -98,6 +100,10 @@ def _or_pool(name: str, module: LatticeOrPool) -> Op:
 
 def _add(name: str, module: LatticeAdd) -> Op:
     return Add(name=name)
+
+
+def _concat(name: str, module: LatticeConcat) -> Op:
+    return Concat(name=name)
 
 
 def _head_sum(name: str, module: LatticeHeadSum) -> Op:
@@ -180,6 +186,7 @@ MAKERS: dict[type[nn.Module], Callable[..., Op]] = {
     LatticeSumPool: _sum_pool,
     LatticeOrPool: _or_pool,
     LatticeAdd: _add,
+    LatticeConcat: _concat,
     LatticeHeadSum: _head_sum,
     LatticeGate: _gate,
     LatticeHeadMatMul: _head_matmul,

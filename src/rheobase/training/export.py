@@ -22,10 +22,9 @@ from rheobase.files import atomic_write_json
 from rheobase.objectives import capture
 from rheobase.program import (
     CompiledProgram,
-    Conv2d,
-    Linear,
     Neuron,
     Program,
+    TimeMix,
     Trace,
     Verification,
     compare,
@@ -134,25 +133,33 @@ def _calibrated(compiled: CompiledProgram, data: DataSet, lost: float) -> int:
 
 
 def _layers(program: Program, tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """One entry for each weighted layer, with the neurons it feeds: bytes, and work per sample over all steps."""
+    """One entry for each op that multiplies: bytes, and work per sample over all steps.
+
+    What neurons keep counts with the op whose values they read, through sums and pools; with none, they have an entry.
+    """
     samples = sum(table.samples for table in tables)
     layers: list[dict[str, Any]] = []
-    for index, (op, shape) in enumerate(zip(program.ops, program.shapes(), strict=True)):
-        if isinstance(op, Conv2d | Linear):
+    read: dict[int, dict[str, Any]] = {}  # the entry that an op's values come from
+    for index, op in enumerate(program.ops):
+        row = tables[0].rows[index]
+        state = row.bytes_membranes if isinstance(op, Neuron | TimeMix) else 0
+        if row.macs or (state and op.inputs[0] not in read):
+            weight = getattr(op, "weight", None)
             work = sum(table.rows[index].synaptic_operations * table.samples for table in tables)
-            layers.append(
-                {
-                    "name": op.name,
-                    "kind": type(op).__name__,
-                    "weight_bits": op.weight.bits,
-                    "weight_bytes": op.weight.bytes,
-                    "state_bytes": 0,
-                    "synops_per_sample": work / samples,
-                    "dense_macs_per_sample": tables[0].rows[index].macs * program.T,
-                }
-            )
-        elif isinstance(op, Neuron):
-            layers[-1]["state_bytes"] += op.membrane_bytes(shape)
+            read[index] = {
+                "name": op.name,
+                "kind": type(op).__name__,
+                "weight_bits": 0 if weight is None else weight.bits,
+                "weight_bytes": 0 if weight is None else weight.bytes,
+                "state_bytes": 0,
+                "synops_per_sample": work / samples,
+                "dense_macs_per_sample": row.macs * program.T,
+            }
+            layers.append(read[index])
+        elif op.inputs[0] in read:
+            read[index] = read[op.inputs[0]]
+        if state:
+            read[index]["state_bytes"] += state
     return layers
 
 

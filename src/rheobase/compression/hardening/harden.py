@@ -18,6 +18,7 @@ from rheobase.errors import LatticeError
 from rheobase.layers import (
     AvgPool2d,
     BatchNorm2d,
+    Concat,
     Conv2d,
     Flatten,
     GlobalAvgPool2d,
@@ -53,7 +54,11 @@ ONE_INPUT: list[tuple[type, Rule]] = [
     (HeadSum, tokens.head_sum),
     (HeadScale, units.head_scale),
 ]
-TWO_INPUTS: list[tuple[type, Rule]] = [(Gate, tokens.gate), (HeadMatMul, tokens.head_matmul)]
+TWO_INPUTS: list[tuple[type, Rule]] = [
+    (Gate, tokens.gate),
+    (HeadMatMul, tokens.head_matmul),
+    (Concat, units.concat),
+]
 RULES = {1: ONE_INPUT, 2: TWO_INPUTS}
 
 

@@ -7,9 +7,9 @@ from torch import nn
 
 from rheobase.compression.hardening.builder import Builder
 from rheobase.compression.hardening.value import Value
-from rheobase.compression.lattice import LatticeFlatten
+from rheobase.compression.lattice import LatticeConcat, LatticeFlatten
 from rheobase.errors import LatticeError
-from rheobase.layers import Flatten, HeadScale, InputUnit
+from rheobase.layers import Concat, Flatten, HeadScale, InputUnit
 from rheobase.layers.tokens import Scale
 
 
@@ -53,6 +53,18 @@ def batch_norm(b: Builder, name: str, layer: nn.BatchNorm2d, x: Value) -> Value:
         gain, shift = gain * layer.weight.double(), layer.bias.double()
     offset = (x.offset - layer.running_mean.double()) * gain + shift
     return replace(x, unit=x.unit * gain, offset=offset)
+
+
+def concat(b: Builder, name: str, layer: Concat, first: Value, second: Value) -> Value:
+    """Each channel keeps its unit; beside a current, events become one."""
+    if first.shape[1:] != second.shape[1:]:
+        raise LatticeError(f"layer {name!r} joins maps of {first.shape} and {second.shape}")
+    if first.events != second.events:
+        first, second = (b.shifted(name, x, 0) if x.events else x for x in (first, second))
+    unit, offset = torch.cat([first.unit, second.unit]), torch.cat([first.offset, second.offset])
+    low, high = torch.cat([first.low, second.low]), torch.cat([first.high, second.high])
+    place = b.put(name, LatticeConcat(), first, second)
+    return Value(place, (len(unit), *first.shape[1:]), first.events, unit, offset, low, high)
 
 
 def flatten(b: Builder, name: str, layer: Flatten, x: Value) -> Value:

@@ -8,7 +8,7 @@ Sums that may pass 2^24 (`wide` modules) are float64 too, until a `LatticeRescal
 
 from rheobase.compression.lattice.base import EXACT, LatticeModule, held
 from rheobase.compression.lattice.hardened import Hardened, LatticeReadout
-from rheobase.compression.lattice.joins import LatticeAdd, LatticeRescale, rescaled
+from rheobase.compression.lattice.joins import LatticeAdd, LatticeConcat, LatticeRescale, rescaled
 from rheobase.compression.lattice.neurons import LatticeNeuron, LatticeRoundedNeuron, Sum
 from rheobase.compression.lattice.pools import LatticeFlatten, LatticeOrPool, LatticeSumPool
 from rheobase.compression.lattice.tokens import LatticeGate, LatticeHeadMatMul, LatticeHeadSum, LatticeTimeMix
@@ -19,6 +19,7 @@ __all__ = [
     "Hardened",
     "IntegerWeight",
     "LatticeAdd",
+    "LatticeConcat",
     "LatticeConv2d",
     "LatticeFlatten",
     "LatticeGate",

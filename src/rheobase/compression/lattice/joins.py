@@ -1,4 +1,4 @@
-"""Values brought to one unit, and added."""
+"""Values brought to one unit, added, and joined."""
 
 import torch
 from torch import Tensor
@@ -16,6 +16,18 @@ class LatticeAdd(LatticeModule):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """See the class."""
         return first + second
+
+
+class LatticeConcat(LatticeModule):
+    """The channels of one value, then those of another.
+
+    Shape:
+        `[T, N, A, ...]`, `[T, N, B, ...] -> [T, N, A + B, ...]`
+    """
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """See the class."""
+        return torch.cat([first, second], 2)
 
 
 class LatticeRescale(LatticeModule):

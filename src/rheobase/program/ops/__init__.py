@@ -2,6 +2,7 @@
 
 from rheobase.program.ops.add import Add
 from rheobase.program.ops.base import Bounds, Op, Work
+from rheobase.program.ops.concat import Concat
 from rheobase.program.ops.conv2d import Conv2d
 from rheobase.program.ops.flatten import Flatten
 from rheobase.program.ops.gate import Gate
@@ -25,6 +26,7 @@ OPS: dict[str, type[Op]] = {
         OrPool,
         Flatten,
         Add,
+        Concat,
         HeadSum,
         Gate,
         HeadMatMul,
@@ -40,6 +42,7 @@ __all__ = [
     "OPS",
     "Add",
     "Bounds",
+    "Concat",
     "Conv2d",
     "Flatten",
     "Gate",
