@@ -12,6 +12,7 @@ from rheobase.compression.lattice import (
     IntegerWeight,
     LatticeAdd,
     LatticeConv2d,
+    LatticeDelay,
     LatticeFlatten,
     LatticeGate,
     LatticeHeadMatMul,
@@ -31,6 +32,7 @@ from rheobase.program.ir import Program
 from rheobase.program.ops import (
     Add,
     Conv2d,
+    Delay,
     Flatten,
     Gate,
     HeadMatMul,
@@ -56,7 +58,7 @@ def lower(
     Each lattice module maps to one op; the numbers are copied, nothing is rounded here.
 
     Shape:
-        the program takes uint8 frames `[T, N, C, H, W]`
+        the program takes frames of the model's `input_type` `[T, N, C, H, W]`
 
     Raises:
         LatticeError: a module has no op.
@@ -66,7 +68,9 @@ def lower(
         replace(_op(label, module), inputs=inputs)  # type: ignore[arg-type]
         for label, module, inputs in zip(model.names, model.ops, model.inputs, strict=True)
     ]
-    program = Program(name, model.input_shape, T, ops, metadata or {}, model.logit_scale)
+    program = Program(
+        name, model.input_shape, T, ops, metadata or {}, model.logit_scale, input_type=model.input_type
+    )
     program.validate()
     return program
 
@@ -120,6 +124,10 @@ def _flatten(name: str, module: LatticeFlatten) -> Op:
     return Flatten(name=name)
 
 
+def _delay(name: str, module: LatticeDelay) -> Op:
+    return Delay(np.array(module.steps, np.int32), name=name)
+
+
 def _rounded_neuron(name: str, module: LatticeRoundedNeuron) -> Op:
     return RoundedNeuron(
         _integers(module.threshold),
@@ -132,6 +140,7 @@ def _rounded_neuron(name: str, module: LatticeRoundedNeuron) -> Op:
         v_reset=None if module.v_reset is None else int(module.v_reset),
         saturation=module.saturation,
         bits=module.bits,
+        ternary=module.ternary,
         name=name,
     )
 
@@ -145,6 +154,7 @@ def _neuron(name: str, module: LatticeNeuron) -> Op:
         v_reset=None if module.v_reset is None else _integers(module.v_reset),
         saturation=module.saturation,
         bits=module.bits,
+        ternary=module.ternary,
         name=name,
     )
 
@@ -185,6 +195,7 @@ MAKERS: dict[type[nn.Module], Callable[..., Op]] = {
     LatticeHeadMatMul: _head_matmul,
     LatticeRescale: _rescale,
     LatticeFlatten: _flatten,
+    LatticeDelay: _delay,
     LatticeRoundedNeuron: _rounded_neuron,
     LatticeNeuron: _neuron,
     LatticeTimeMix: _time_mix,

@@ -37,7 +37,7 @@ from rheobase.program import (
 from rheobase.program.early_exit import NEVER, calibrate, evaluate
 from rheobase.program.early_exit import curve as exit_curve
 from rheobase.program.lower import lower
-from rheobase.training.compressed import load_compressed
+from rheobase.training.compressed import input_type, load_compressed
 from rheobase.training.run import Run, build_model
 
 GOLDEN = 2  # recordings that the C self-test carries
@@ -89,7 +89,7 @@ def export_c(run: Run, folder: Path | None = None, *, early_exit: float | None =
             _require_equal(compare(reference.run(program, batch), expected), "the NumPy reference", start)
         equal += batch.shape[1]
         steps.append(found.logits)
-        spikes += sum(int(layer.sum()) for layer in found.spikes)
+        spikes += sum(int(np.count_nonzero(layer)) for layer in found.spikes)
         tables.append(count(program, batch, found))
     folder = folder or run.folder / "c"
     golden = np.ascontiguousarray(frames[:GOLDEN].swapaxes(0, 1))
@@ -180,19 +180,20 @@ def load_hardened(run: Run, data: DataSet) -> Hardened:
     Raises:
         CheckpointError: what `compress` wrote is missing or damaged.
     """
-    return harden(load_compressed(run, data))
+    return harden(load_compressed(run, data), input_type(data))
 
 
-def hardened_trace(model: Hardened, frames: NDArray[np.uint8]) -> Trace:
+def hardened_trace(model: Hardened, frames: NDArray[Any]) -> Trace:
     """Spikes of every neuron layer and the integer logits of a hardened model.
 
     Shape:
-        frames uint8 `[T, N, C, H, W]`
+        frames `[T, N, C, H, W]` of the model's `input_type`
     """
-    layers = [f"ops.{i}" for i, module in enumerate(model.ops) if isinstance(module, LatticeNeuron)]
-    with capture(model, layers) as captured:
+    neurons = {f"ops.{i}": module for i, module in enumerate(model.ops) if isinstance(module, LatticeNeuron)}
+    with capture(model, list(neurons)) as captured:
         logits = model(torch.from_numpy(frames).float())
-    spikes = [spikes.numpy().astype(np.uint8) for spikes in captured.spikes(steps=len(frames)).values()]
+    found = captured.spikes(steps=len(frames)).items()
+    spikes = [s.numpy().astype(np.int8 if neurons[name].ternary else np.uint8) for name, s in found]
     return Trace(spikes, logits.numpy().astype(np.int64))
 
 

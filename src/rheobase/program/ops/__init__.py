@@ -3,6 +3,7 @@
 from rheobase.program.ops.add import Add
 from rheobase.program.ops.base import Bounds, Op, Work
 from rheobase.program.ops.conv2d import Conv2d
+from rheobase.program.ops.delay import Delay
 from rheobase.program.ops.flatten import Flatten
 from rheobase.program.ops.gate import Gate
 from rheobase.program.ops.head_matmul import HeadMatMul
@@ -24,6 +25,7 @@ OPS: dict[str, type[Op]] = {
         SumPool,
         OrPool,
         Flatten,
+        Delay,
         Add,
         HeadSum,
         Gate,
@@ -41,6 +43,7 @@ __all__ = [
     "Add",
     "Bounds",
     "Conv2d",
+    "Delay",
     "Flatten",
     "Gate",
     "HeadMatMul",
