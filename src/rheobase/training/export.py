@@ -38,6 +38,7 @@ from rheobase.program.early_exit import NEVER, calibrate, evaluate
 from rheobase.program.early_exit import curve as exit_curve
 from rheobase.program.lower import lower
 from rheobase.training.compressed import input_type, load_compressed
+from rheobase.training.evaluation import share_right
 from rheobase.training.run import Run, build_model
 
 GOLDEN = 2  # recordings that the C self-test carries
@@ -67,6 +68,10 @@ def export_c(run: Run, folder: Path | None = None, *, early_exit: float | None =
         DataError: an early exit is asked for and there is no validation set to calibrate it on.
     """
     data = run.dataset()
+    if early_exit is not None and data.test.labels.ndim == 2:
+        raise DataError(
+            f"{data.name} has a label for each step, and nothing to decide early: leave the early exit out"
+        )
     program = load_program(run)
     hardened = load_hardened(run, data)
     if (
@@ -97,9 +102,11 @@ def export_c(run: Run, folder: Path | None = None, *, early_exit: float | None =
     sizes = measure(program)
     layers = _layers(program, tables)
     logits = np.concatenate(steps, 1)
-    right = (logits.cumsum(0).argmax(-1) == labels).mean(1)  # after each step
+    right = accuracy_by_step(logits, labels)
     facts = {
-        "accuracy": float(right[-1]),
+        "accuracy": float(right[-1])
+        if labels.ndim == 1
+        else share_right(torch.from_numpy(logits).float(), torch.from_numpy(labels)),
         "accuracy_at": [float(share) for share in right],
         "samples": len(labels),
         "equal": equal,
@@ -112,13 +119,25 @@ def export_c(run: Run, folder: Path | None = None, *, early_exit: float | None =
         "synops_per_sample": sum(layer["synops_per_sample"] for layer in layers),
         "dense_macs_per_sample": sum(layer["dense_macs_per_sample"] for layer in layers),
         "layers": layers,
-        "exit_curve": [asdict(point) for point in exit_curve(logits, labels)],
+        "exit_curve": [asdict(point) for point in exit_curve(logits, labels)] if labels.ndim == 1 else [],
         "early_exit": None
         if early_exit is None
         else {"lost": early_exit, **asdict(evaluate(logits, labels, margin))},
     }
     atomic_write_json(run.folder / "program.json", facts)
     return Exported(folder, files, facts)
+
+
+def accuracy_by_step(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Share of right decisions after each step; where every step has its label (-1: none), of the decisions of that step.
+
+    Shape: integers `[T, N, K]` and `[N]` or `[N, T]` to `[T]`
+    """
+    if labels.ndim == 1:
+        by_clip: NDArray[np.float64] = (logits.cumsum(0).argmax(-1) == labels).mean(1)
+        return by_clip
+    right, asked = (logits.argmax(-1) == labels.T).sum(1), (labels.T >= 0).sum(1)
+    return right / np.maximum(asked, 1)
 
 
 def _calibrated(compiled: CompiledProgram, data: DataSet, lost: float) -> int:
