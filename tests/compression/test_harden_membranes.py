@@ -321,8 +321,6 @@ def test_written_c_proves_itself(tmp_path):
 
 
 def test_refusals_name_the_neuron_and_what_to_do():
-    with pytest.raises(LatticeError, match=r"neuron1.*ternary"):
-        harden(trained_like(neuron=config("lif_soft", "tanh", 4).model_copy(update={"ternary": True})))
     model = rounded_model(bits=8)
     norm = next(m for m in model.modules() if isinstance(m, BatchNorm2d))
     with torch.no_grad():

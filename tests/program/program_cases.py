@@ -12,6 +12,7 @@ from rheobase.program import (
     Add,
     Concat,
     Conv2d,
+    Delay,
     Flatten,
     Gate,
     HeadMatMul,
@@ -292,11 +293,14 @@ def residual_program(**fields: Any) -> Program:
 
 
 def frames_for(program: Program, samples: int, seed: int, steps: int | None = None) -> np.ndarray:
-    """Sparse counts, a few of them at the top of their range."""
+    """Sparse counts, a few of them at an end of their range."""
     rng = np.random.default_rng(seed)
     shape = (steps or program.T, samples, *program.input_shape)
     counts = rng.poisson(0.5, shape) + 255 * (rng.random(shape) < 0.02)
-    return counts.clip(0, 255).astype(np.uint8)
+    if program.input_type == "int8":
+        counts *= rng.choice((-1, 1), shape)
+    ends = np.iinfo(program.input_type)
+    return counts.clip(ends.min, ends.max).astype(program.input_type)
 
 
 def small_program(bits: int = 4, **fields: Any) -> Program:
@@ -315,6 +319,73 @@ def small_program(bits: int = 4, **fields: Any) -> Program:
     return Program(
         **{"name": "small", "input_shape": (2, 8, 8), "T": 3, "ops": ops, "metadata": {"seed": 7}} | fields
     )
+
+
+def signal_program(**fields: Any) -> Program:
+    """Signed frames, every delay there can be, ternary neurons of either kind, signed sums and pools."""
+    rng = np.random.default_rng(5)
+    ops = [
+        Delay(np.array([0, 2, 3]), name="delays1"),
+        Conv2d(weight(rng, (6, 6, 3, 1), 2), name="dense1"),
+        neuron(rng, 6, "hard", 40, leak_shift=3, ternary=True, name="ternary1"),
+        Delay(np.array([4, 1]), name="delays2"),
+        SumPool(2, name="pooled"),
+        Conv2d(weight(rng, (6, 12, 1, 1), 4), name="dense2"),
+        rounded_neuron(rng, 6, 30, 2, leak_shift=1, ternary=True, name="ternary2"),
+        SumPool(2, inputs=(2,)),
+        Add(inputs=(6, 7), name="sum"),
+        Rescale(np.full(6, 5), np.zeros(6, int), 1),
+        neuron(rng, 6, "soft", 5, ternary=True, name="ternary3"),
+        Flatten(),
+        Linear(weight(rng, (3, 6), 4)),
+        Readout(np.array([1, 0, -1])),
+    ]
+    common = {"name": "signal", "input_shape": (2, 5, 2), "T": 6, "input_type": "int8"}
+    return Program(**common | {"ops": ops} | fields)
+
+
+@st.composite
+def signal_programs(draw: st.DrawFn) -> Program:
+    """Chains and joins of delays, sums of signed events, and neurons of two or three values."""
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    shape: tuple[int, ...] = (draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.integers(1, 2)))
+    start, ops = shape, []
+
+    def add(op: Op) -> None:
+        nonlocal shape
+        shape = op.output_shape(*[shape] * op.arity)
+        ops.append(op)
+
+    for _ in range(draw(st.integers(1, 3))):
+        if draw(st.booleans()):
+            add(Delay(np.array(draw(st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True)))))
+        kernel = draw(st.integers(1, shape[1]))
+        bits = draw(st.sampled_from([1, 2, 4]))
+        add(Conv2d(weight(rng, (draw(st.integers(1, 5)), shape[0], kernel, 1), bits)))
+        leak: dict[str, Any] = {
+            "leak_shift": draw(st.sampled_from([None, 1, 3])),
+            "ternary": draw(st.booleans()),
+        }
+        if draw(st.booleans()):
+            reset = draw(st.sampled_from([None, 0, -1]))
+            add(
+                rounded_neuron(
+                    rng, shape[0], 4 << bits, draw(st.sampled_from([2, 4, 8])), v_reset=reset, **leak
+                )
+            )
+        else:
+            add(neuron(rng, shape[0], draw(st.sampled_from(["soft", "hard", "each"])), 4 << bits, **leak))
+        if draw(st.booleans()):
+            ops.append(Add(inputs=(len(ops) - 1, len(ops) - 1)))
+        if draw(st.booleans()):
+            add(SumPool(None))
+    add(Flatten())
+    if draw(st.booleans()):
+        add(Delay(np.array([3, 0])))
+    add(Linear(weight(rng, (2, shape[0]), 4)))
+    add(Readout(rng.integers(-9, 10, 2)))
+    kind = draw(st.sampled_from(["int8", "uint8"]))
+    return Program("signals", start, draw(st.integers(1, 7)), ops, input_type=kind)  # type: ignore[arg-type]
 
 
 def rounded_program(bits: int, channels: int = 5, **fields: Any) -> Program:
@@ -383,6 +454,12 @@ def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[li
                 past = membranes[index].setdefault("past", [])  # type: ignore[arg-type]
                 past.append(x)  # type: ignore[attr-defined]
                 x = [slow_mix(op, [p[c] for p in past], c) for c in range(len(x))]  # type: ignore[attr-defined]
+            elif isinstance(op, Delay):
+                past = membranes[index].setdefault("past", [])  # type: ignore[arg-type]
+                past.append(x)  # type: ignore[attr-defined]
+                zeros = slow_add(x, slow_negative(x))
+                late = [past[-1 - d] if d < len(past) else zeros for d in op.delays.tolist()]  # type: ignore[arg-type, index]
+                x = [m for each in late for m in each]
             elif isinstance(op, Flatten):
                 x = [v for m in x for row in m for v in row]
             elif isinstance(op, Neuron):
@@ -409,6 +486,10 @@ def slow_or_pool(op: OrPool, rows: list[list[int]]) -> list[list[int]]:
 
 def slow_add(a: Any, b: Any) -> Any:
     return [slow_add(x, y) for x, y in zip(a, b, strict=True)] if isinstance(a, list) else a + b
+
+
+def slow_negative(a: Any) -> Any:
+    return [slow_negative(x) for x in a] if isinstance(a, list) else -a
 
 
 def slow_total(maps: list[Any]) -> Any:
@@ -510,17 +591,19 @@ def slow_neuron(
         )
     v += x + int(op.bias[channel])
     v = max(-op.saturation, min(op.saturation, v))
-    fired = v >= int(op.threshold[channel])
+    fired = int(v >= int(op.threshold[channel]))
+    if op.ternary and v <= -int(op.threshold[channel]):
+        fired = -1
     if fired:
         v = (
-            v - int(op.threshold[channel])
+            v - int(op.threshold[channel]) * fired
             if op.v_reset is None
-            else int(np.broadcast_to(op.v_reset, len(op.bias))[channel])
+            else int(np.broadcast_to(op.v_reset, len(op.bias))[channel]) * fired
         )
     if isinstance(op, RoundedNeuron):
         v = op.levels.tolist()[sum(edge <= v for edge in op.edges.tolist())]
     membranes[place] = v
-    return int(fired)
+    return fired
 
 
 def attention_program(**fields: Any) -> Program:

@@ -187,7 +187,7 @@ int main(void) {{
     static const int32_t expected[] = {{ {numbers} }};
     int32_t logits[WIDE_NET_V2_CLASSES];
     int t;
-    if (Wide_net_v2_state_size() != sizeof one || Wide_net_v2_version() != 2) return 1;
+    if (Wide_net_v2_state_size() != sizeof one || Wide_net_v2_version() != 3) return 1;
     if (strcmp(Wide_net_v2_hash(), "{program.digest()}") != 0) return 2;
     Wide_net_v2_reset(&one);
     Wide_net_v2_reset(&two);

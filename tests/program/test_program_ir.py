@@ -122,7 +122,7 @@ IDENTITY = Rescale([1, 1], [0, 0])
         (lambda: graph(SumPool(1, inputs=(-1, -1)), *head()), "SumPool reads 1 values, its inputs are 2"),
         (
             lambda: graph(IDENTITY, Add(inputs=(-1, 0)), *head()),
-            "Add takes events or current, .* events and current",
+            "Add takes events or signed or current, .* events and current",
         ),
         (lambda: graph(SumPool(2), Add(inputs=(-1, 0)), *head(2)), r"Add reads \[2, 2, 2\] and \[2, 1, 1\]"),
         (lambda: graph(Rescale([1], [0]), *head()), r"Rescale has 1 gains, but its input is \[2, 2, 2\]"),

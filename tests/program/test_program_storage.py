@@ -73,7 +73,7 @@ def test_a_file_of_version_1_is_the_chain_it_was(tmp_path):
     path = tmp_path / "tiny.safetensors"
     path.write_bytes(zlib.decompress(base64.b85decode(VERSION_1)))
     program = load(path)
-    assert [op.inputs for op in program.ops] == [(i - 1,) for i in range(8)] and program.version == 2
+    assert [op.inputs for op in program.ops] == [(i - 1,) for i in range(8)] and program.version == 3
     frames = np.random.default_rng(1).integers(0, 4, (3, 2, 1, 4, 3)).astype(np.uint8)
     trace = reference.run(program, frames)
     assert trace.logits.tolist() == [[[1, -1], [2, -2]], [[2, -2], [1, -1]], [[2, -2], [2, -2]]]
@@ -179,7 +179,7 @@ def tensor(name: str, value: np.ndarray | None) -> Any:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (put("version", value=3), "version 3; this rheobase reads versions 1 to 2"),
+        (put("version", value=4), "version 4; this rheobase reads versions 1 to 3"),
         (put("version", value=True), "version True"),
         (put("version", value=1), "version 1 read the op before and have no inputs"),
         (put("ops", 0, "inputs", value=None), "inputs must be a list"),

@@ -20,7 +20,7 @@ from rheobase.compression.quantise import quantisers, weighted_layers
 from rheobase.program import Program, ranges
 from rheobase.program.c99.emitter import BYTES
 from rheobase.program.ir import FRAME
-from rheobase.program.ops import Conv2d, Linear, Neuron, Readout, Rescale, RoundedNeuron, TimeMix
+from rheobase.program.ops import Conv2d, Delay, Linear, Neuron, Readout, Rescale, RoundedNeuron, TimeMix
 from rheobase.program.weight import BITS, packed_bytes
 
 LOGIT = 4  # bytes of the running sum of a class
@@ -63,7 +63,7 @@ def account(program: Program) -> Bytes:
     """Bytes of a program by kind, counted without compiling it."""
     found = dict.fromkeys((field.name for field in fields(Bytes)), 0)
     analysis = ranges.analyse(program)
-    for op, shape in zip(program.ops, program.shapes(), strict=True):
+    for op, shape, each in zip(program.ops, program.shapes(), analysis, strict=True):
         if isinstance(op, Conv2d | Linear):
             found["weights"] += op.weight.bytes
         elif isinstance(op, Neuron):
@@ -81,10 +81,13 @@ def account(program: Program) -> Bytes:
             found["biases"] += op.bias.nbytes
         elif isinstance(op, TimeMix):
             source = op.inputs[0]
-            stored = "uint8_t" if source == FRAME else analysis[source].storage
+            stored = f"{program.input_type}_t" if source == FRAME else analysis[source].storage
             found["thresholds"] += op.threshold.nbytes
             found["tables"] += op.mixing.nbytes
             found["membranes"] += op.state_bytes(shape, 8 * BYTES[stored])
+        elif isinstance(op, Delay):
+            found["tables"] += op.delays.nbytes
+            found["membranes"] += op.state_bytes(shape, 8 * BYTES[each.storage])
         elif isinstance(op, Readout):
             found["biases"] += op.bias.nbytes
             found["logits"] += prod(shape) * LOGIT

@@ -93,6 +93,7 @@ def fit(
                         v_reset=v_reset,
                         saturation=saturation,
                         bits=bits,
+                        ternary=layer.config.ternary,
                     ),
                     fraction,
                 )
@@ -247,8 +248,10 @@ def _rounded(
     if float((levels - wanted).abs().max()) > 0.5 + float(wanted[-1] - wanted[0]) * MOVED:
         return None
     # a clipped membrane fires or not as it would have, and what a reset then leaves lies beyond the same edges
-    top = float(threshold.max()) + max(float(edges[-1]), 0.0)
-    saturation = max(top, float(edges[-1]), 1 - float(edges[0]), float(levels.abs().max()), abs(v_reset or 0))
+    below = 1 - float(edges[0])
+    beyond = max(float(edges[-1]), below if layer.config.ternary else 0.0, 0.0)
+    top = float(threshold.max()) + beyond
+    saturation = max(top, float(edges[-1]), below, float(levels.abs().max()), abs(v_reset or 0))
     if max(saturation, float(offset.abs().max())) >= EXACT:
         return None
     gain_shift, gain = _gain(bound, unit * scale)
@@ -267,6 +270,7 @@ def _rounded(
         v_reset=None if v_reset is None else torch.tensor(float(v_reset)),
         saturation=int(saturation),
         bits=membrane.bits,
+        ternary=layer.config.ternary,
     )
 
 

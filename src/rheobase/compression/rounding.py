@@ -25,13 +25,15 @@ from rheobase.compression.hardening import harden
 from rheobase.compression.lattice import Hardened
 from rheobase.models import SpikingModel
 from rheobase.neurons import Neuron
+from rheobase.program.ir import InputType
 
 
 class _Lattice:
     """The hardened form of a model, as of its last forward pass."""
 
-    def __init__(self, model: SpikingModel) -> None:
-        self.hardened: Hardened = harden(model)
+    def __init__(self, model: SpikingModel, input_type: InputType) -> None:
+        self.input_type = input_type
+        self.hardened: Hardened = harden(model, input_type)
         self.norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
     def renew(self, model: nn.Module, args: tuple[Any, ...]) -> None:
@@ -39,7 +41,7 @@ class _Lattice:
         assert isinstance(model, SpikingModel)
         for norm in self.norms:
             norm.eval()
-        self.hardened = harden(model)
+        self.hardened = harden(model, self.input_type)
 
     def fire(self, name: str, neuron: nn.Module, args: tuple[Tensor, ...], spikes: Tensor) -> Tensor:
         """After a neuron: the lattice's spikes in the place of its own."""
@@ -51,8 +53,8 @@ class _Lattice:
 
 
 @contextmanager
-def through_roundings(model: SpikingModel) -> Iterator[None]:
-    """Within, spikes of a quantised model are those of the model that `harden` would make of it now.
+def through_roundings(model: SpikingModel, input_type: InputType = "uint8") -> Iterator[None]:
+    """Within, spikes of a quantised model are those of the model that `harden(model, input_type)` would make of it now.
 
     Logits stay float. Neurons keep their surrogate gradients; batch-norm computes with its running statistics and does not
     change them, its scale and shift are trained.
@@ -60,7 +62,7 @@ def through_roundings(model: SpikingModel) -> Iterator[None]:
     Raises:
         LatticeError: the model cannot be hardened; the message names layer and reason.
     """
-    lattice = _Lattice(model)
+    lattice = _Lattice(model, input_type)
     modes = {norm: norm.training for norm in lattice.norms}
     with ExitStack() as stack:
         handles = [model.register_forward_pre_hook(lattice.renew)]

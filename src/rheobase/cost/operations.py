@@ -1,11 +1,11 @@
 """Operations and bytes of a program on given data, event by event.
 
-Assumptions, the same for every op. Spikes are packed, one bit each; counts have the 8 or 16 bits that their range needs;
-frames are bytes. A map is written once by the op that makes it and read once by each op that takes it, whole, events or not. A
-membrane is read and written once a step. A current is not stored where the next op alone takes it, value by value (weights to
-neurons); else it has 16 or 32 bits. Weights are read in
-one of three ways: a packed row of the output channels for each event and output place it touches; every weight once a step;
-every weight once for all T steps. Thresholds, biases and scales are not counted.
+Assumptions, the same for every op. Spikes are packed, one bit each (ternary: two); counts have the 8 or 16 bits that
+their range needs; frames are bytes. A map is written once by the op that makes it and read once by each op that takes it,
+whole, events or not. A membrane is read and written once a step. A current is not stored where the next op alone takes it,
+value by value (weights to neurons); else it has 16 or 32 bits. Weights are read in one of three ways: a packed row of the
+output channels for each event and output place it touches; every weight once a step; every weight once for all T steps.
+Thresholds, biases and scales are not counted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ class Row:
     """One op's work: the mean over samples of the sum over steps; `bytes_weights`, `bytes_membranes`, `bytes_map`, `neurons`
     and `macs` are constants.
 
-    `synaptic_operations` = non-zero inputs x fan-out inside the map = `accumulates` (inputs of 1) +
+    `synaptic_operations` = non-zero inputs x fan-out inside the map = `accumulates` (inputs of 1 and -1) +
     `multiply_accumulates` (larger counts). `additions` and `multiplications` are those of neurons, logits and changes of unit.
     `macs` are the multiplications of one pass of a dense network with the same layer, padding included as is usual; T
     passes would be T times as many. `hidden`: what comes in are spikes of this network, not the frames. `factor_bits`: 8

@@ -12,6 +12,7 @@ from rheobase.program.ops import (
     Add,
     Concat,
     Conv2d,
+    Delay,
     Flatten,
     Gate,
     HeadMatMul,
@@ -32,7 +33,7 @@ from rheobase.program.weight import row_bytes
 Bits = tuple[int, ...]  # of one value of each input
 FRAME_BITS = 8
 LOGIT = 4  # bytes of the running sum of a class
-BITS = {"uint8_t": 8, "uint16_t": 16, "uint32_t": 32, "int16_t": 16, "int32_t": 32}
+BITS = {"uint8_t": 8, "int8_t": 8, "uint16_t": 16, "uint32_t": 32, "int16_t": 16, "int32_t": 32}
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,12 @@ def _time_mix(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     )
 
 
+def _delay(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """Nothing is computed; the steps since the longest delay are kept, a byte or more a value as C keeps them."""
+    kept = cast(Delay, op).state_bytes(shape, BITS[storage])
+    return Rule(kept=kept, out_bits=in_bits[0], reads=True, writes=True)
+
+
 def _add(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     return Rule(out_bits=BITS[storage], reads=True, writes=True, streams=True)
 
@@ -139,17 +146,17 @@ def _flatten(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
 
 
 def _neuron(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
-    """Current and bias: 2 additions; clip: 2 comparisons; threshold: 1; shift leak: 1; soft reset: 1.
+    """Current and bias: 2 additions; clip: 2 comparisons; threshold: 1 (ternary: 2); shift leak: 1; soft reset: 1.
 
     A leak by multiplication is 1 multiplication and no addition (shifts are wires).
     """
     neuron = cast(Neuron, op)
     by_shift = neuron.leak_shift is not None and neuron.leak_multiplier is None
     return Rule(
-        additions=5 + by_shift + (neuron.v_reset is None),
+        additions=5 + neuron.ternary + by_shift + (neuron.v_reset is None),
         multiplications=int(neuron.leak_multiplier is not None),
         kept=neuron.membrane_bytes(shape),
-        out_bits=1,
+        out_bits=1 + neuron.ternary,
         reads=True,
         writes=True,
         streams=True,
@@ -181,6 +188,7 @@ RULES: dict[type[Op], Callable[[Any, Shape, str, Bits], Rule]] = {
     Concat: _concat,
     Rescale: _rescale,
     Flatten: _flatten,
+    Delay: _delay,
     Neuron: _neuron,
     RoundedNeuron: _rounded_neuron,
     Readout: _readout,

@@ -101,12 +101,19 @@ def plan(program: Program) -> list[Stage]:
     """
     program.validate()
     kinds = program.kinds()
+    if program.input_type != "uint8":
+        raise ProgramError(
+            f"the engine reads uint8 frames, program {program.name!r} {program.input_type}; run it with CompiledProgram or "
+            "reference.run"
+        )
     for index, op in enumerate(program.ops):
         what = type(op).__name__ if type(op) not in KNOWN else ""
         if isinstance(op, Conv2d) and op.dilation > 1:
             what = "Conv2d with dilation"
         elif isinstance(op, OrPool) and kinds[index] == "current":
             what = "OrPool of a current"
+        elif isinstance(op, Neuron) and op.ternary:
+            what = "ternary spikes"
         if what:
             raise ProgramError(
                 f"{program.label(index)}: the engine has no {what}; "

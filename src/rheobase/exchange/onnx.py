@@ -1,6 +1,7 @@
 """ONNX files: a program unrolled over its T steps, exact in float32 and float64.
 
-Input `frames` uint8 `[T, N, C, H, W]`, any N; output `logits` int32 `[T, N, K]`, the running class scores after each step.
+Input `frames` of the program's type, uint8 or int8, `[T, N, C, H, W]`, any N; output `logits` int32 `[T, N, K]`, the
+running class scores after each step.
 Layers without memory see all steps at once, as `[T * N, ...]`; only neurons are unrolled.
 
 Integers are held in float32 as long as no integer met in an op reaches 2^24, else in float64, exact below 2^53; sums of
@@ -66,7 +67,9 @@ def to_onnx(program: Program) -> Any:
         program.name,
         [
             onnx.helper.make_tensor_value_info(
-                "frames", onnx.TensorProto.UINT8, [program.T, "N", *program.input_shape]
+                "frames",
+                getattr(onnx.TensorProto, program.input_type.upper()),
+                [program.T, "N", *program.input_shape],
             )
         ],
         [
@@ -86,10 +89,10 @@ def to_onnx(program: Program) -> Any:
     return model
 
 
-def run_onnx(path: Path, program: Program, frames: NDArray[np.uint8]) -> NDArray[np.int32]:
+def run_onnx(path: Path, program: Program, frames: NDArray[Any]) -> NDArray[np.int32]:
     """Running logits of an exported program in ONNX Runtime: `np.cumsum` of the reference's over time.
 
-    Shape: uint8 `[T, N, C, H, W]` to int32 `[T, N, K]`, T that of the program.
+    Shape: the program's `input_type` `[T, N, C, H, W]` to int32 `[T, N, K]`, T that of the program.
     Raises:
         DataError: frames of another type or shape.
         ExchangeError: ONNX Runtime is not installed, or the frames have another T.
@@ -322,8 +325,14 @@ def _neuron(b: _Builder, op: Neuron, shape: Shape, x: _Value) -> _Value:
     for step, part in enumerate(parts):
         v = b.node("Clip", b.node("Add", _leaked(b, op, kept, kind), part) if step else part, *ends)
         fired = b.node("GreaterOrEqual", v, threshold)
-        spikes.append(b.cast(fired, np.float32))
-        after = b.node("Sub", v, threshold) if reset is None else reset
+        s = b.cast(fired, np.float32)
+        if op.ternary:
+            down = b.node("GreaterOrEqual", b.node("Neg", v), threshold)
+            s, fired = b.node("Sub", s, b.cast(down, np.float32)), b.node("Or", fired, down)
+        spikes.append(s)
+        level = threshold if reset is None else reset
+        signed = b.node("Mul", level, b.cast(s, kind)) if op.ternary else level
+        after = b.node("Sub", v, signed) if reset is None else signed
         kept = b.node("Where", fired, after, v)
         if isinstance(op, RoundedNeuron):
             kept = _rounded(b, op, kept, kind)

@@ -180,6 +180,10 @@ def from_program(program: Program) -> Sketch:
             place = own_weights(nodes, inputs[0], shape, shared)
             nodes[place] = _biased(nodes[place], op)
             if isinstance(op, Neuron):
+                if op.ternary:
+                    raise ExchangeError(
+                        f"{program.label(index)} fires -1 too (ternary), which neurons outside of programs do not"
+                    )
                 nodes.append(_neuron(op, common | {"inputs": (place,)}))
                 losses += _neuron_losses(common["name"], op, analysis[first], program.T)
         elif isinstance(op, OrPool):

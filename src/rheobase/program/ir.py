@@ -6,25 +6,29 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from rheobase.errors import ProgramError
 from rheobase.program import ranges
 from rheobase.program.ops import Neuron, Op, Readout, TimeMix
 from rheobase.program.ops.base import Kind, Shape, whole
 
-VERSION = 2
+VERSION = 3
 FRAME = -1  # the input that is no op's result
 LARGEST_MAP = 1 << 26  # values of one layer; far beyond any target
 MOST_OPS = 1 << 14
+InputType = Literal["uint8", "int8"]
+INPUT_TYPES = ("uint8", "int8")
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
     """A network that counts in integers from event-count frames to class scores.
 
-    A step takes a frame uint8 `[C, H, W]` through `ops` in order, each of which reads the frame or results of ops
-    before it (see `Op.inputs`); the last one is a `Readout`. `T` is the number of steps that the program was made
-    for. A score in the training framework's unit is `logit_scale * logit`.
+    A step takes a frame `[C, H, W]` of `input_type` (uint8, or int8 where counts have a sign) through `ops` in order,
+    each of which reads the frame or results of ops before it (see `Op.inputs`); the last one is a `Readout`. `T` is
+    the number of steps that the program was made for. A score in the training framework's unit is
+    `logit_scale * logit`.
 
     Raises:
         ProgramError: the name is unusable or the ops are not ops; everything else is for `validate`.
@@ -37,6 +41,7 @@ class Program:
     metadata: Mapping[str, str | int | float] = field(default_factory=dict)
     logit_scale: float = 1.0
     version: int = VERSION
+    input_type: InputType = "uint8"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", self.name):
@@ -98,7 +103,7 @@ class Program:
         readers = self.readers()
         if not self.ops or not isinstance(self.ops[-1], Readout):
             raise ProgramError("a program ends with a Readout")
-        found: dict[int, Kind] = {FRAME: "events"}
+        found: dict[int, Kind] = {FRAME: "events" if self.input_type == "uint8" else "signed"}
         for index, op in enumerate(self.ops):
             try:
                 found[index] = op.output_kind(*(found[source] for source in op.inputs))
@@ -137,6 +142,8 @@ class Program:
             raise ProgramError(f"program version {self.version}; this rheobase reads version {VERSION}")
         if len(self.input_shape) != 3:
             raise ProgramError(f"input_shape must be (C, H, W), got {self.input_shape}")
+        if self.input_type not in INPUT_TYPES:
+            raise ProgramError(f"input_type must be {' or '.join(INPUT_TYPES)}, got {self.input_type!r}")
         for size in self.input_shape:
             whole(size, "input_shape", 1, 65535)
         if math.prod(self.input_shape) > LARGEST_MAP:

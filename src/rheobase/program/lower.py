@@ -13,6 +13,7 @@ from rheobase.compression.lattice import (
     LatticeAdd,
     LatticeConcat,
     LatticeConv2d,
+    LatticeDelay,
     LatticeFlatten,
     LatticeGate,
     LatticeHeadMatMul,
@@ -33,6 +34,7 @@ from rheobase.program.ops import (
     Add,
     Concat,
     Conv2d,
+    Delay,
     Flatten,
     Gate,
     HeadMatMul,
@@ -58,7 +60,7 @@ def lower(
     Each lattice module maps to one op; the numbers are copied, nothing is rounded here.
 
     Shape:
-        the program takes uint8 frames `[T, N, C, H, W]`
+        the program takes frames of the model's `input_type` `[T, N, C, H, W]`
 
     Raises:
         LatticeError: a module has no op.
@@ -68,7 +70,9 @@ def lower(
         replace(_op(label, module), inputs=inputs)  # type: ignore[arg-type]
         for label, module, inputs in zip(model.names, model.ops, model.inputs, strict=True)
     ]
-    program = Program(name, model.input_shape, T, ops, metadata or {}, model.logit_scale)
+    program = Program(
+        name, model.input_shape, T, ops, metadata or {}, model.logit_scale, input_type=model.input_type
+    )
     program.validate()
     return program
 
@@ -126,6 +130,10 @@ def _flatten(name: str, module: LatticeFlatten) -> Op:
     return Flatten(name=name)
 
 
+def _delay(name: str, module: LatticeDelay) -> Op:
+    return Delay(np.array(module.steps, np.int32), name=name)
+
+
 def _rounded_neuron(name: str, module: LatticeRoundedNeuron) -> Op:
     return RoundedNeuron(
         _integers(module.threshold),
@@ -138,6 +146,7 @@ def _rounded_neuron(name: str, module: LatticeRoundedNeuron) -> Op:
         v_reset=None if module.v_reset is None else int(module.v_reset),
         saturation=module.saturation,
         bits=module.bits,
+        ternary=module.ternary,
         name=name,
     )
 
@@ -151,6 +160,7 @@ def _neuron(name: str, module: LatticeNeuron) -> Op:
         v_reset=None if module.v_reset is None else _integers(module.v_reset),
         saturation=module.saturation,
         bits=module.bits,
+        ternary=module.ternary,
         name=name,
     )
 
@@ -192,6 +202,7 @@ MAKERS: dict[type[nn.Module], Callable[..., Op]] = {
     LatticeHeadMatMul: _head_matmul,
     LatticeRescale: _rescale,
     LatticeFlatten: _flatten,
+    LatticeDelay: _delay,
     LatticeRoundedNeuron: _rounded_neuron,
     LatticeNeuron: _neuron,
     LatticeTimeMix: _time_mix,

@@ -27,7 +27,7 @@ class Range:
 
 
 def analyse(program: "Program") -> list[Range]:
-    """Range of every op, from frames of 0..255 on, over the program's T steps.
+    """Range of every op, from frames of 0..255 (or -128..127) on, over the program's T steps.
 
     An accumulator's partial sums lie between the sum of the products that can be negative and the sum of those that
     can be positive, each at its extreme, whatever the order of summation.
@@ -36,8 +36,9 @@ def analyse(program: "Program") -> list[Range]:
         ProgramError: a value can leave 32 bits; names the op, the bound and what to do.
     """
     channels = program.input_shape[0]
-    full = np.full(channels, 255, np.int64)
-    bounds = {-1: Bounds(full * 0, full, 255, "uint8_t")}
+    frame, ones = np.iinfo(program.input_type), np.ones(channels, np.int64)
+    low, high = ones * int(frame.min), ones * int(frame.max)
+    bounds = {-1: Bounds(low, high, max(-int(frame.min), int(frame.max)), f"{program.input_type}_t")}
     shapes = {-1: program.input_shape} | dict(enumerate(program.shapes()))
     found = []
     for index, op in enumerate(program.ops):

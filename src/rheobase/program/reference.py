@@ -20,17 +20,17 @@ class Trace:
 
     The running logits after each step are `np.cumsum(trace.logits, axis=0)`.
 
-    Shape: `spikes[i]` uint8 `[T, N, C, H, W]` (or `[T, N, C]`); `logits` int64 `[T, N, K]`.
+    Shape: `spikes[i]` uint8 (int8 of ternary neurons) `[T, N, C, H, W]` (or `[T, N, C]`); `logits` int64 `[T, N, K]`.
     """
 
-    spikes: list[NDArray[np.uint8]]
+    spikes: list[NDArray[Any]]
     logits: NDArray[np.int64]
 
 
-def run(program: Program, frames: NDArray[np.uint8], *, spikes: bool = True) -> Trace:
+def run(program: Program, frames: NDArray[Any], *, spikes: bool = True) -> Trace:
     """Run `program` on event-count frames; every membrane starts at 0.
 
-    Shape: `frames` uint8 `[T, N, C, H, W]`, any T.
+    Shape: `frames` of the program's `input_type` `[T, N, C, H, W]`, any T.
     Raises:
         DataError: frames of another type or shape.
         ProgramError: the program's ops do not fit each other.
@@ -47,13 +47,13 @@ def run(program: Program, frames: NDArray[np.uint8], *, spikes: bool = True) -> 
     )
 
 
-def slices(program: Program, frames: NDArray[np.uint8]) -> list[slice]:
+def slices(program: Program, frames: NDArray[Any]) -> list[slice]:
     """Cuts of the sample axis such that the widest layer's windows fit in memory."""
     step = max(1, CHUNK // _per_sample(program, len(frames)))
     return [slice(first, first + step) for first in range(0, frames.shape[1], step)]
 
 
-def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[np.uint8]:
+def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[Any]:
     """`frames` if the program can take them.
 
     Raises:
@@ -61,14 +61,14 @@ def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[np.uint8]:
     """
     frames = np.asarray(frames)
     if (
-        frames.dtype != np.uint8
+        frames.dtype != np.dtype(program.input_type)
         or frames.ndim != 5
         or frames.shape[2:] != program.input_shape
         or len(frames) == 0
     ):
         wanted = ", ".join(map(str, program.input_shape))
         raise DataError(
-            f"program {program.name!r} takes uint8 frames [T, N, {wanted}] with T >= 1, "
+            f"program {program.name!r} takes {program.input_type} frames [T, N, {wanted}] with T >= 1, "
             f"got {frames.dtype} {list(frames.shape)}"
         )
     if len(frames) > program.most_steps:
@@ -79,11 +79,11 @@ def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def walk(
-    program: Program, frames: NDArray[np.uint8]
+    program: Program, frames: NDArray[Any]
 ) -> Iterator[tuple[Op, tuple[NDArray[Any], ...], NDArray[Any]]]:
     """Each op of a program in turn, with its inputs and its result on `frames`; values are dropped after their last reader.
 
-    Shape: `frames` uint8 `[T, N, C, H, W]`; inputs and results `[T, N, *shape]`.
+    Shape: `frames` `[T, N, C, H, W]`; inputs and results `[T, N, *shape]`.
     Raises:
         ProgramError: the ops do not fit each other.
     """
@@ -99,7 +99,7 @@ def walk(
                 values.pop(source, None)
 
 
-def _run(program: Program, frames: NDArray[np.uint8], keep: bool) -> Trace:
+def _run(program: Program, frames: NDArray[Any], keep: bool) -> Trace:
     layers: list[NDArray[Any]] = []
     result: NDArray[Any] = frames
     for op, _, result in walk(program, frames):

@@ -17,6 +17,7 @@ from rheobase.program.c99.emitter import fill
 from rheobase.program.c99.generator import generate
 from rheobase.program.early_exit import NEVER
 from rheobase.program.ir import Program
+from rheobase.program.ops import Neuron
 from rheobase.program.reference import Trace, check_frames
 
 FLAGS = ("-std=c99", "-O3", "-march=native")
@@ -47,17 +48,17 @@ class CompiledProgram:
         self._flags = tuple(flags)
         self._source = generate(program, rates)
 
-    def run(self, frames: NDArray[np.uint8]) -> NDArray[np.int32]:
+    def run(self, frames: NDArray[Any]) -> NDArray[np.int32]:
         """Each step's contribution to the logits, as in the reference's trace; sum over T to decide.
 
-        Shape: uint8 `[T, N, C, H, W]` to int32 `[T, N, K]`.
+        Shape: the program's `input_type` `[T, N, C, H, W]` to int32 `[T, N, K]`.
         Raises:
             DataError: frames of another type or shape.
             ProgramError: more steps than a logit can hold.
         """
         return self._call(self._plain, frames, None)
 
-    def run_traced(self, frames: NDArray[np.uint8]) -> Trace:
+    def run_traced(self, frames: NDArray[Any]) -> Trace:
         """All spikes and logits, from a build with tracing.
 
         Shape: see `Trace`.
@@ -68,26 +69,24 @@ class CompiledProgram:
         frames = check_frames(self.program, frames)
         layers = []
         for op, shape in zip(self.program.ops, self.program.shapes(), strict=True):
-            if op in self.program.neurons:
+            if isinstance(op, Neuron):
                 last = (*shape[1:], shape[0])  # the C keeps maps channel-last
-                layers.append(np.zeros((*frames.shape[:2], *last), np.uint8))
+                layers.append(np.zeros((*frames.shape[:2], *last), op.spike_type))
         logits = self._call(self._traced, frames, layers)
         spikes = [np.ascontiguousarray(np.moveaxis(layer, -1, 2)) for layer in layers]
         return Trace(spikes, logits.astype(np.int64))
 
-    def predict(self, frames: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def predict(self, frames: NDArray[Any]) -> NDArray[np.int64]:
         """Class of each sample after all steps, ties to the lowest.
 
-        Shape: uint8 `[T, N, C, H, W]` to int64 `[N]`.
+        Shape: the program's `input_type` `[T, N, C, H, W]` to int64 `[N]`.
         """
         return self.run(frames).sum(axis=0, dtype=np.int64).argmax(axis=-1)
 
-    def run_until(
-        self, frames: NDArray[np.uint8], margin: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def run_until(self, frames: NDArray[Any], margin: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Class of each sample at the first step with this margin, and how many steps it took (see `early_exit`).
 
-        Shape: uint8 `[T, N, C, H, W]` to int64 `[N]` twice.
+        Shape: the program's `input_type` `[T, N, C, H, W]` to int64 `[N]` twice.
         Raises:
             DataError: frames of another type or shape.
             ProgramError: more steps than a logit can hold, or a margin outside 0..2^32 - 1.
@@ -125,7 +124,12 @@ class CompiledProgram:
     def _compile(self, extra: tuple[str, ...]) -> ctypes.CDLL:
         source = self._source
         texts = {"model.h": source.model_h, "kernels.h": source.kernels_h, "model.c": source.model_c}
-        host = fill("templates/host.c", prefix=source.prefix, PREFIX=source.prefix.upper())
+        host = fill(
+            "templates/host.c",
+            prefix=source.prefix,
+            PREFIX=source.prefix.upper(),
+            frame_type=f"{self.program.input_type}_t",
+        )
         with tempfile.TemporaryDirectory() as folder:
             for name, text in {**texts, "host.c": host}.items():
                 Path(folder, name).write_text(text)
@@ -147,7 +151,7 @@ class CompiledProgram:
         library.host_run_until.restype = None
         return library
 
-    def _checked(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _checked(self, frames: NDArray[Any]) -> NDArray[Any]:
         frames = check_frames(self.program, frames)
         if len(frames) > self._source.max_steps:
             raise ProgramError(
@@ -162,7 +166,7 @@ class CompiledProgram:
         return np.zeros(-(-int(library.host_program_bytes()) // 8), np.int64)
 
     def _call(
-        self, library: ctypes.CDLL, frames: NDArray[np.uint8], layers: list[NDArray[np.uint8]] | None
+        self, library: ctypes.CDLL, frames: NDArray[Any], layers: list[NDArray[Any]] | None
     ) -> NDArray[np.int32]:
         frames = np.ascontiguousarray(self._checked(frames))
         steps, samples = frames.shape[:2]

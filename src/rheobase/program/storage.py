@@ -1,11 +1,11 @@
 """One program, one `.safetensors` file: packed weights and integer vectors, the graph as JSON in the header.
 
 The header's metadata has one key, `rheobase`, whose value is JSON: `{"format": "rheobase-program", "version":
-2, "name", "input_shape", "T", "logit_scale", "metadata", "ops": [...]}`. An op is `{"op": "Conv2d", "name":
-..., "inputs": [...], <its integers>}`; `inputs` are places of earlier ops, -1 the frame. Files of version 1 have
-none: each op reads the one before. Optional fields with their default are left out. Weights are `{"shape", "bits", "step",
-"offset"}`; their codes lie in the tensor `<index>.weight` as `Weight.packed` gives them. int32 vectors lie in
-`<index>.<field>`.
+3, "name", "input_shape", "input_type", "T", "logit_scale", "metadata", "ops": [...]}`. An op is `{"op": "Conv2d",
+"name": ..., "inputs": [...], <its integers>}`; `inputs` are places of earlier ops, -1 the frame. Files of version 1 have
+none: each op reads the one before. Files before version 3 have no `input_type`: their frames are uint8. Optional fields
+with their default are left out. Weights are `{"shape", "bits", "step", "offset"}`; their codes lie in the tensor
+`<index>.weight` as `Weight.packed` gives them. int32 vectors lie in `<index>.<field>`.
 """
 
 import json
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,13 @@ from safetensors.numpy import save as to_bytes
 
 from rheobase.errors import ProgramError
 from rheobase.files import atomic_write
-from rheobase.program.ir import VERSION, Program
+from rheobase.program.ir import VERSION, InputType, Program
 from rheobase.program.ops import OPS, Op
 from rheobase.program.ops.base import OPTIONAL, whole
 from rheobase.program.weight import BITS, Weight, packed_bytes, row_bytes, rows_first, unpack
 
 FORMAT = "rheobase-program"
-READABLE = (1, VERSION)
+READABLE = (1, 2, VERSION)
 Tensors = dict[str, NDArray[Any]]
 
 
@@ -103,6 +103,7 @@ def encode(program: Program) -> tuple[dict[str, Any], Tensors]:
         "version": program.version,
         "name": program.name,
         "input_shape": [int(size) for size in program.input_shape],
+        "input_type": program.input_type,
         "T": int(program.T),
         "logit_scale": program.logit_scale,
         "metadata": dict(program.metadata),
@@ -131,6 +132,8 @@ def decode(description: Any, tensors: Tensors) -> Program:
         if any("inputs" in entry for entry in entries):
             raise ProgramError("ops of version 1 read the op before and have no inputs")
         entries = [{**entry, "inputs": [index - 1]} for index, entry in enumerate(entries)]
+    if top["version"] < VERSION and "input_type" in top:
+        raise ProgramError(f"programs of version {top['version']} have no input_type: their frames are uint8")
     left = dict(tensors)
     ops = [_op(index, entry, left) for index, entry in enumerate(entries)]
     if left:
@@ -143,7 +146,10 @@ def decode(description: Any, tensors: Tensors) -> Program:
     metadata = _mapping(top.get("metadata"), "metadata")
     channels, height, width = shape
     steps = whole(top.get("T"), "T", 1, 65535)
-    return Program(top["name"], (channels, height, width), steps, ops, metadata, float(scale))
+    kind = cast(InputType, top.get("input_type") if top["version"] == VERSION else "uint8")  # for `validate`
+    return Program(
+        top["name"], (channels, height, width), steps, ops, metadata, float(scale), input_type=kind
+    )
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from rheobase.program.reference import Trace
 class TracedRunner(Protocol):
     """Anything that runs frames and shows all it did, such as `CompiledProgram`."""
 
-    def run_traced(self, frames: NDArray[np.uint8]) -> Trace:
-        """Spikes and logits for uint8 `[T, N, C, H, W]`."""
+    def run_traced(self, frames: NDArray[Any]) -> Trace:
+        """Spikes and logits for frames `[T, N, C, H, W]`."""
         ...
 
 
@@ -34,14 +34,14 @@ class Verification:
 
 
 def verify(
-    runner: TracedRunner | Callable[[NDArray[np.uint8]], Trace], expected: Trace, frames: NDArray[np.uint8]
+    runner: TracedRunner | Callable[[NDArray[Any]], Trace], expected: Trace, frames: NDArray[Any]
 ) -> Verification:
     """Run `frames` and compare with `expected`, bit for bit.
 
     The first difference is in the earliest layer that differs (a later one differs because of it), there at
     earliest step, there in the lowest sample.
 
-    Shape: `frames` uint8 `[T, N, C, H, W]`.
+    Shape: `frames` `[T, N, C, H, W]`.
     Raises:
         DataError: the two traces do not have the same layers and shapes.
     """

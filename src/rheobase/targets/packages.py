@@ -87,6 +87,7 @@ def write_package(
             steps=program.T,
             version=f"{program.version}.0.0",
             digest=program.digest(),
+            frame_type=f"{program.input_type}_t",
         )
     for path, text in texts.items():
         atomic_write(folder / path, text)

@@ -11,6 +11,7 @@ that is hardened), `compressed.json` (configuration, plan of what was removed, f
 import json
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
 
 from rheobase.compression import (
@@ -34,6 +35,7 @@ from rheobase.errors import CheckpointError
 from rheobase.files import atomic_write_json
 from rheobase.models import SpikingModel
 from rheobase.program import Program, save
+from rheobase.program.ir import InputType
 from rheobase.program.lower import lower
 from rheobase.training.callback import Callback, Schedule
 from rheobase.training.checkpoint import Checkpoint, load_checkpoint, load_model_tensors, save_checkpoint
@@ -112,10 +114,10 @@ def compress(run: Run, config: CompressConfig | None = None, *, quiet: bool | No
             plan = prune(model, data, recipe, config, config.prune, quiet=quiet)
         stages[step] = Stage(evaluate(model, data.test), weight_bytes(model))
     if config.round_epochs:
-        with through_roundings(model):
+        with through_roundings(model, input_type(data)):
             fine_tune(model, data, recipe, config, epochs=config.round_epochs, quiet=quiet)
             stages["rounded"] = Stage(evaluate(model, data.test), weight_bytes(model))
-    hardened = harden(model)
+    hardened = harden(model, input_type(data))
     stages["hardened"] = Stage(evaluate(hardened, data.test), weight_bytes(model))
     program = lower(
         hardened,
@@ -131,6 +133,11 @@ def compress(run: Run, config: CompressConfig | None = None, *, quiet: bool | No
     result = Compressed(config, model, plan, hardened, program, stages)
     _write(run, result)
     return result
+
+
+def input_type(data: DataSet) -> InputType:
+    """Type of the frames that the program reads: the data set's own."""
+    return "int8" if data.train.frames.dtype == np.int8 else "uint8"
 
 
 def _order(config: CompressConfig) -> list[str]:

@@ -235,7 +235,8 @@ def by_sign(model: nn.Module, layer: str, spikes: Tensor) -> Tensor:
 
     Shape: `[T, N, ...]` -> the same, or `[T, 2N, ...]`.
     """
-    config = getattr(model.get_submodule(layer), "config", None)
+    neuron = model.get_submodule(layer)
+    config = getattr(neuron, "config", neuron)  # one of a hardened model says it itself
     if not getattr(config, "ternary", False):
         return spikes
     return torch.cat([spikes.clamp_min(0), (-spikes).clamp_min(0)], 1)

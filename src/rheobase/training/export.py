@@ -36,7 +36,8 @@ from rheobase.program import (
 from rheobase.program.early_exit import NEVER, calibrate, evaluate
 from rheobase.program.early_exit import curve as exit_curve
 from rheobase.program.lower import lower
-from rheobase.training.compressed import load_compressed
+from rheobase.training.compressed import input_type, load_compressed
+from rheobase.training.evaluation import share_right
 from rheobase.training.run import Run, build_model
 
 GOLDEN = 2  # recordings that the C self-test carries
@@ -66,6 +67,10 @@ def export_c(run: Run, folder: Path | None = None, *, early_exit: float | None =
         DataError: an early exit is asked for and there is no validation set to calibrate it on.
     """
     data = run.dataset()
+    if early_exit is not None and data.test.labels.ndim == 2:
+        raise DataError(
+            f"{data.name} has a label for each step, and nothing to decide early: leave the early exit out"
+        )
     program = load_program(run)
     hardened = load_hardened(run, data)
     if (
@@ -88,7 +93,7 @@ def export_c(run: Run, folder: Path | None = None, *, early_exit: float | None =
             _require_equal(compare(reference.run(program, batch), expected), "the NumPy reference", start)
         equal += batch.shape[1]
         steps.append(found.logits)
-        spikes += sum(int(layer.sum()) for layer in found.spikes)
+        spikes += sum(int(np.count_nonzero(layer)) for layer in found.spikes)
         tables.append(count(program, batch, found))
     folder = folder or run.folder / "c"
     golden = np.ascontiguousarray(frames[:GOLDEN].swapaxes(0, 1))
@@ -96,9 +101,11 @@ def export_c(run: Run, folder: Path | None = None, *, early_exit: float | None =
     sizes = measure(program)
     layers = _layers(program, tables)
     logits = np.concatenate(steps, 1)
-    right = (logits.cumsum(0).argmax(-1) == labels).mean(1)  # after each step
+    right = accuracy_by_step(logits, labels)
     facts = {
-        "accuracy": float(right[-1]),
+        "accuracy": float(right[-1])
+        if labels.ndim == 1
+        else share_right(torch.from_numpy(logits).float(), torch.from_numpy(labels)),
         "accuracy_at": [float(share) for share in right],
         "samples": len(labels),
         "equal": equal,
@@ -111,13 +118,25 @@ def export_c(run: Run, folder: Path | None = None, *, early_exit: float | None =
         "synops_per_sample": sum(layer["synops_per_sample"] for layer in layers),
         "dense_macs_per_sample": sum(layer["dense_macs_per_sample"] for layer in layers),
         "layers": layers,
-        "exit_curve": [asdict(point) for point in exit_curve(logits, labels)],
+        "exit_curve": [asdict(point) for point in exit_curve(logits, labels)] if labels.ndim == 1 else [],
         "early_exit": None
         if early_exit is None
         else {"lost": early_exit, **asdict(evaluate(logits, labels, margin))},
     }
     atomic_write_json(run.folder / "program.json", facts)
     return Exported(folder, files, facts)
+
+
+def accuracy_by_step(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Share of right decisions after each step; where every step has its label (-1: none), of the decisions of that step.
+
+    Shape: integers `[T, N, K]` and `[N]` or `[N, T]` to `[T]`
+    """
+    if labels.ndim == 1:
+        by_clip: NDArray[np.float64] = (logits.cumsum(0).argmax(-1) == labels).mean(1)
+        return by_clip
+    right, asked = (logits.argmax(-1) == labels.T).sum(1), (labels.T >= 0).sum(1)
+    return right / np.maximum(asked, 1)
 
 
 def _calibrated(compiled: CompiledProgram, data: DataSet, lost: float) -> int:
@@ -187,19 +206,20 @@ def load_hardened(run: Run, data: DataSet) -> Hardened:
     Raises:
         CheckpointError: what `compress` wrote is missing or damaged.
     """
-    return harden(load_compressed(run, data))
+    return harden(load_compressed(run, data), input_type(data))
 
 
-def hardened_trace(model: Hardened, frames: NDArray[np.uint8]) -> Trace:
+def hardened_trace(model: Hardened, frames: NDArray[Any]) -> Trace:
     """Spikes of every neuron layer and the integer logits of a hardened model.
 
     Shape:
-        frames uint8 `[T, N, C, H, W]`
+        frames `[T, N, C, H, W]` of the model's `input_type`
     """
-    layers = [f"ops.{i}" for i, module in enumerate(model.ops) if isinstance(module, LatticeNeuron)]
-    with capture(model, layers) as captured:
+    neurons = {f"ops.{i}": module for i, module in enumerate(model.ops) if isinstance(module, LatticeNeuron)}
+    with capture(model, list(neurons)) as captured:
         logits = model(torch.from_numpy(frames).float())
-    spikes = [spikes.numpy().astype(np.uint8) for spikes in captured.spikes(steps=len(frames)).values()]
+    found = captured.spikes(steps=len(frames)).items()
+    spikes = [s.numpy().astype(np.int8 if neurons[name].ternary else np.uint8) for name, s in found]
     return Trace(spikes, logits.numpy().astype(np.int64))
 
 

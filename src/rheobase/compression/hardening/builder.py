@@ -19,17 +19,17 @@ from rheobase.compression.lattice import (
 from rheobase.compression.quantise import quantisers
 from rheobase.errors import LatticeError
 from rheobase.models import SpikingModel
-
-INPUT_MAX = 255  # event counts arrive as uint8
+from rheobase.program.ir import InputType
 
 
 class Builder:
     """The hardened graph so far, and how values come to one unit."""
 
-    def __init__(self, model: SpikingModel) -> None:
+    def __init__(self, model: SpikingModel, input_type: InputType) -> None:
         self.quantisers = quantisers(model)
         self.finest = finest_sum(model.neurons().values())
         self.input_shape = (model.config.in_channels, *model.config.input_size)
+        self.input_type = input_type
         self.nodes: list[tuple[str, LatticeModule | Rows, tuple[int, ...]]] = []
         self.sums: dict[str, Sum] = {}
         self.brought: dict[tuple[Any, ...], Value] = {}
@@ -42,7 +42,8 @@ class Builder:
     def input(self) -> Value:
         """Frames of counts."""
         one = torch.ones(self.input_shape[0], dtype=torch.float64)
-        return Value(-1, self.input_shape, True, one, one * 0, one * 0, one * INPUT_MAX)
+        ends = torch.iinfo(getattr(torch, self.input_type))
+        return Value(-1, self.input_shape, True, one, one * 0, one * ends.min, one * ends.max)
 
     def add(self, name: str, first: Value, second: Value) -> Value:
         """Counts of one unit as they are; everything else as currents in one unit."""
@@ -50,7 +51,9 @@ class Builder:
             raise LatticeError(
                 f"{name!r} adds maps of {first.shape} and {second.shape}: both must have one shape"
             )
-        events = first.events and second.events and first.plain and second.plain
+        events = (
+            first.events and second.events and first.plain and second.plain and first.signed == second.signed
+        )
         if not (events and bool(first.unit[0] == second.unit[0])):
             events = False
             first, second = self.in_one_unit(name, [first, second])
@@ -89,21 +92,20 @@ class Builder:
         return Value(place, x.shape, False, unit, x.offset, low, high)
 
     def finish(self, x: Value) -> Hardened:
-        """The graph, closed by a readout, and the unit of its logits, coarser where float32 would not hold them."""
+        """The graph, closed by a readout, and the unit of its logits: a common one where classes have their own, coarser
+        where float32 would not hold them.
+        """
         name = self.nodes[x.place][0] if self.nodes else ""
         if x.events or len(x.shape) != 1:
             raise LatticeError(
                 "the model must end with a linear layer, whose outputs become the integer logits"
             )
         unit = float(x.unit[0])
-        if not bool((x.unit == unit).all()) or unit <= 0:
-            raise LatticeError(
-                f"layer {name!r} gives the logits: quantise it per tensor, so that all classes share one unit"
-            )
-        if float((x.magnitude + (x.offset / unit).abs()).max()) >= EXACT - 1:
+        one = bool((x.unit == unit).all()) and unit > 0
+        if not one or float((x.magnitude + (x.offset / unit).abs()).max()) >= EXACT - 1:
             x = self.in_one_unit(name, [x])[0]
             unit = float(x.unit[0])
         bias = torch.round(x.offset / unit)
         self.put(f"{name}.readout", LatticeReadout(bias.float()), x)
         nodes = [(n, m.module() if isinstance(m, Rows) else m, inputs) for n, m, inputs in self.nodes]
-        return Hardened(nodes, self.input_shape, unit, self.sums)
+        return Hardened(nodes, self.input_shape, unit, self.sums, self.input_type)

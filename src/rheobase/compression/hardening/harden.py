@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 
 from rheobase.compression.graph import name_of, trace
-from rheobase.compression.hardening import neurons, pools, tokens, units, weights
+from rheobase.compression.hardening import delays, neurons, pools, tokens, units, weights
 from rheobase.compression.hardening.builder import Builder
 from rheobase.compression.hardening.value import Value
 from rheobase.compression.lattice import Hardened
@@ -20,6 +20,7 @@ from rheobase.layers import (
     BatchNorm2d,
     Concat,
     Conv2d,
+    Delays,
     Flatten,
     GlobalAvgPool2d,
     HeadScale,
@@ -31,6 +32,7 @@ from rheobase.layers import (
 from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum, MapSum, Scale
 from rheobase.models import SpikingModel
 from rheobase.neurons import Neuron, Recurrent
+from rheobase.program.ir import InputType
 
 Rule = Callable[..., Value]  # of the builder, the layer's name, the layer, and its inputs
 ADDITIONS = (operator.add, operator.iadd, torch.add)
@@ -43,6 +45,7 @@ ONE_INPUT: list[tuple[type, Rule]] = [
     (BatchNorm2d, units.batch_norm),
     (Scale, units.scale),
     (Flatten, units.flatten),
+    (Delays, delays.delays),
     (nn.Identity, units.identity),
     (Recurrent, neurons.recurrent),
     (Neuron, neurons.neuron),
@@ -63,17 +66,17 @@ RULES = {1: ONE_INPUT, 2: TWO_INPUTS}
 
 
 @torch.no_grad()
-def harden(model: SpikingModel) -> Hardened:
-    """Hardened copy of a quantised model; the model itself is left as it is.
+def harden(model: SpikingModel, input_type: InputType = "uint8") -> Hardened:
+    """Hardened copy of a quantised model; the model itself is left as it is. Its frames are of `input_type`.
 
     Shape:
-        the hardened model takes `[T, N, C, H, W]` whole numbers 0..255 and gives integer logits `[T, N, K]`
+        the hardened model takes `[T, N, C, H, W]` whole numbers 0..255 (int8: -128..127) and gives integer logits `[T, N, K]`
 
     Raises:
-        LatticeError: a layer has float weights, or is of a kind the lattice does not hold (ternary spikes, products beyond
-            32 bits, ...); the message names layer and reason.
+        LatticeError: a layer has float weights, or is of a kind the lattice does not hold (recurrent neurons, products
+            beyond 32 bits, ...); the message names layer and reason.
     """
-    builder, layers = Builder(model), dict(model.named_modules())
+    builder, layers = Builder(model, input_type), dict(model.named_modules())
     values: dict[fx.Node, Value] = {}
     for node in trace(model).nodes:
         if node.op == "output":

@@ -15,11 +15,10 @@ COUNTED = 2.0**-12  # of a threshold: what one count must weigh for a membrane o
 
 
 def neuron(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
-    """Spikes; `sums` keeps what the neuron's integers stand for."""
-    if layer.config.ternary:
-        raise LatticeError(
-            f"neuron {name!r} fires -1 too (ternary), and the program's events are not negative: train with ternary=False"
-        )
+    """Spikes; `sums` keeps what the neuron's integers stand for.
+
+    Turning rows turns no membrane, so bias, thresholds of either sign and levels stay where they are.
+    """
     if float(x.magnitude.max()) >= EXACT:
         x = b.in_one_unit(name, [x])[0]
     found = _rounded(b, name, layer, x) if layer.config.membrane is not None else _full(b, name, layer, x)
@@ -35,7 +34,7 @@ def recurrent(b: Builder, name: str, layer: Recurrent, x: Value) -> Value:
 
 def mixes_time(b: Builder, name: str, layer: MixesTime, x: Value) -> Value:
     """Spikes of thresholds on mixed steps."""
-    if not x.rising:
+    if not x.rising or x.signed:
         x = b.in_one_unit(name, [x])[0]
     mixing, thresholds = layer.mixing_matrix().detach().double(), layer.thresholds().detach().double()
     return _spikes(b, name, fit_mix(name, x.magnitude, x.unit, x.offset, mixing, thresholds), x)
@@ -60,7 +59,7 @@ def _full(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
         x.rows.shift = shift
     elif counts:
         x = b.shifted(name, x, shift)
-    return _spikes(b, name, lattice, x)
+    return _spikes(b, name, lattice, x, layer.config.ternary)
 
 
 def _rounded(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
@@ -70,12 +69,12 @@ def _rounded(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
     theta = torch.as_tensor(layer.threshold(), dtype=torch.float64).expand_as(unit)
     lattice = fit_rounded(name, x.magnitude, unit, offset, theta, layer)
     b.sums[name] = Sum(unit, offset, 0)
-    return _spikes(b, name, lattice, b.shifted(name, x, 0) if x.events else x)
+    return _spikes(b, name, lattice, b.shifted(name, x, 0) if x.events else x, layer.config.ternary)
 
 
-def _spikes(b: Builder, name: str, lattice: LatticeModule, x: Value) -> Value:
+def _spikes(b: Builder, name: str, lattice: LatticeModule, x: Value, ternary: bool = False) -> Value:
     one = torch.ones_like(x.unit)
-    return Value(b.put(name, lattice, x), x.shape, True, one, one * 0, one * 0, one)
+    return Value(b.put(name, lattice, x), x.shape, True, one, one * 0, -one if ternary else one * 0, one)
 
 
 def _turned(rows: Rows, unit: Tensor, theta: Tensor) -> Tensor:

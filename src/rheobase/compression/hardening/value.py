@@ -59,7 +59,7 @@ class Value:
 
     place: int  # of the module that gives them; -1: the input
     shape: tuple[int, ...]  # without time and batch
-    events: bool  # never negative and no current
+    events: bool  # frames, spikes, and sums of them; no current
     unit: Tensor
     offset: Tensor
     low: Tensor
@@ -76,6 +76,11 @@ class Value:
     def reach(self) -> Tensor:
         """Largest |float| of each channel."""
         return self.magnitude * self.unit.abs() + self.offset.abs()
+
+    @property
+    def signed(self) -> bool:
+        """Whether these are events that may be negative: ternary spikes, int8 frames."""
+        return self.events and bool((self.low < 0).any())
 
     @property
     def plain(self) -> bool:

@@ -66,6 +66,8 @@ def _summed(b: Builder, rows: Rows, unit: Tensor, x: Value, widest: int) -> Valu
     if rows.values.dim() > 2:
         sizes = zip(x.shape[1:], rows.padding, rows.dilation, rows.values.shape[2:], rows.stride, strict=True)
         shape = (out, *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, p, d, k, s in sizes))
+        if 1 in shape[1:]:  # a kernel that moves along one axis alone has one stride
+            rows.stride = (rows.stride[shape[1] == 1],) * 2
     units = unit.flatten().double().expand(out) * x.unit[0]
     place = b.put(rows.name, rows, x)
     turnable = rows if x.events and rows.quantiser is not None else None

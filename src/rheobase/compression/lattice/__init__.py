@@ -7,6 +7,7 @@ Sums that may pass 2^24 (`wide` modules) are float64 too, until a `LatticeRescal
 """
 
 from rheobase.compression.lattice.base import EXACT, LatticeModule, held
+from rheobase.compression.lattice.delay import LatticeDelay
 from rheobase.compression.lattice.hardened import Hardened, LatticeReadout
 from rheobase.compression.lattice.joins import LatticeAdd, LatticeConcat, LatticeRescale, rescaled
 from rheobase.compression.lattice.neurons import LatticeNeuron, LatticeRoundedNeuron, Sum
@@ -21,6 +22,7 @@ __all__ = [
     "LatticeAdd",
     "LatticeConcat",
     "LatticeConv2d",
+    "LatticeDelay",
     "LatticeFlatten",
     "LatticeGate",
     "LatticeHeadMatMul",

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rheobase.compression.lattice.base import LatticeModule
 from rheobase.compression.lattice.neurons import LatticeNeuron, Sum
+from rheobase.program.ir import InputType
 
 
 class LatticeReadout(LatticeModule):
@@ -40,7 +41,7 @@ class Hardened(nn.Module):
     the quantised model. `sums` says of each neuron, by name, what its integer inputs stand for.
 
     Shape:
-        `x [T, N, C, H, W]` whole numbers 0..255 `-> [T, N, K]`
+        `x [T, N, C, H, W]` whole numbers 0..255 (int8: -128..127) `-> [T, N, K]`
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Hardened(nn.Module):
         input_shape: tuple[int, int, int],
         logit_scale: float,
         sums: dict[str, Sum] | None = None,
+        input_type: InputType = "uint8",
     ) -> None:
         super().__init__()
         self.names = [name for name, _, _ in nodes]
         self.inputs = [inputs for _, _, inputs in nodes]
         self.ops = nn.ModuleList(module for _, module, _ in nodes)
         self.input_shape, self.logit_scale, self.sums = input_shape, logit_scale, sums or {}
+        self.input_type = input_type
         self.eval()
 
     @torch.no_grad()

@@ -40,6 +40,8 @@ class LatticeNeuron(LatticeModule):
         v <- v - floor(v / 2^k), or v <- floor(v m / 2^k);  v <- clip(v + I + bias, -sat, sat);  s = [v >= threshold];
         v <- v - threshold*s (soft)  or  v <- v_reset where s (hard)
 
+    With `ternary`, s = [v >= threshold] - [-v >= threshold], and the hard reset goes to v_reset*s.
+
     Shape:
         `I [T, N, C, ...] -> spikes of the same shape`; `threshold`, `bias`, `v_reset` `[C]`
     """
@@ -58,13 +60,14 @@ class LatticeNeuron(LatticeModule):
         v_reset: Tensor | None,
         saturation: int,
         bits: int,
+        ternary: bool = False,
     ) -> None:
         super().__init__()
         self.register_buffer("threshold", threshold)
         self.register_buffer("bias", bias)
         self.register_buffer("v_reset", v_reset)
         self.leak_shift, self.leak_multiplier = leak_shift, leak_multiplier
-        self.saturation, self.bits = saturation, bits
+        self.saturation, self.bits, self.ternary = saturation, bits, ternary
 
     def forward(self, current: Tensor) -> Tensor:
         """See the class."""
@@ -77,10 +80,12 @@ class LatticeNeuron(LatticeModule):
             v = v + (self.current(current[t]) + bias)
             v = v.clamp_(-self.saturation, self.saturation).to(current.dtype)
             s = (v >= threshold).to(v.dtype)
+            if self.ternary:
+                s = s - (-v >= threshold).to(v.dtype)
             v = self.kept(
                 v - threshold * s
                 if self.v_reset is None
-                else torch.where(s > 0, self.v_reset.reshape(per_channel), v)
+                else torch.where(s != 0, self.v_reset.reshape(per_channel) * s, v)
             )
             spikes[t] = s
         return spikes
@@ -143,9 +148,16 @@ class LatticeRoundedNeuron(LatticeNeuron):
         v_reset: Tensor | None,
         saturation: int,
         bits: int,
+        ternary: bool = False,
     ) -> None:
         super().__init__(
-            threshold, bias, leak_shift=leak_shift, v_reset=v_reset, saturation=saturation, bits=bits
+            threshold,
+            bias,
+            leak_shift=leak_shift,
+            v_reset=v_reset,
+            saturation=saturation,
+            bits=bits,
+            ternary=ternary,
         )
         self.register_buffer("gain", gain)
         self.register_buffer("levels", levels)

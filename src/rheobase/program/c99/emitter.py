@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 from rheobase.program.c99.arena import Block, plan
 from rheobase.program.ops.base import Op, Shape
 
-BYTES = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 4, "int16_t": 2, "int32_t": 4}
-TAGS = {"uint8_t": "u8", "uint16_t": "u16", "uint32_t": "u32", "int16_t": "i16", "int32_t": "i32"}
+BYTES = {"uint8_t": 1, "int8_t": 1, "uint16_t": 2, "uint32_t": 4, "int16_t": 2, "int32_t": 4}
+TAGS = {
+    "uint8_t": "u8",
+    "int8_t": "i8",
+    "uint16_t": "u16",
+    "uint32_t": "u32",
+    "int16_t": "i16",
+    "int32_t": "i32",
+}
 CTYPES = {"u1": "uint8_t", "u2": "uint16_t", "u4": "uint32_t", "i4": "int32_t"}
 
 
@@ -191,7 +198,8 @@ class Emitter:
         self.result = value
 
     def trace(self, spikes: str, size: int) -> None:
-        """Show a neuron layer's spikes to whoever traces."""
+        """Show a neuron layer's spikes, as bytes, to whoever traces."""
+        spikes = f"(const uint8_t *){spikes}" if self.storage == "int8_t" else spikes
         self.steps += [
             "#ifdef RHEOBASE_TRACE",
             "    if (state->trace) {",
@@ -241,6 +249,6 @@ def fill(path: str, /, **parameters: Any) -> str:
     return template(path).substitute(parameters)
 
 
-def byte_rows(data: bytes) -> str:
-    """Bytes as the inside of a C array."""
-    return ",\n".join("    " + ", ".join(map(str, row)) for row in _rows(list(data), 32))
+def number_rows(numbers: NDArray[Any]) -> str:
+    """Integers as the inside of a C array."""
+    return ",\n".join("    " + ", ".join(map(str, row)) for row in _rows(numbers.ravel().tolist(), 32))

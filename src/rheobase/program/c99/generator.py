@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from rheobase.errors import DataError
 from rheobase.files import atomic_write
 from rheobase.program import ranges, reference
 from rheobase.program.c99 import gather
-from rheobase.program.c99.emitter import Emitter, Value, byte_rows, fill
+from rheobase.program.c99.emitter import Emitter, Value, fill, number_rows
 from rheobase.program.early_exit import NEVER
 from rheobase.program.ir import FRAME, Program
 from rheobase.program.ops import Conv2d, Neuron, Op
@@ -62,7 +63,7 @@ def generate(
     prefix = c_name(program.name)
     emitter = Emitter()
     rows = rates is not None if rows is None else rows
-    values = {FRAME: Value("frame", "uint8_t", program.input_shape, frame_order=True)}
+    values = {FRAME: Value("frame", f"{program.input_type}_t", program.input_shape, frame_order=True)}
     analysis, readers = ranges.analyse(program), program.readers()
     for index, (op, shape, found) in enumerate(zip(program.ops, program.shapes(), analysis, strict=True)):
         emitter.index, emitter.shape, emitter.storage = index, shape, found.storage
@@ -92,6 +93,7 @@ def generate(
         "prefix": prefix,
         "PREFIX": prefix.upper(),
         "classes": program.classes,
+        "frame_type": f"{program.input_type}_t",
         "steps": program.T,
     }
     model_h = fill(
@@ -141,7 +143,7 @@ def _read_by_row(shape: Shape, readers: Sequence[Op]) -> bool:
 def write_c(
     program: Program,
     folder: Path,
-    golden_frames: NDArray[np.uint8] | None = None,
+    golden_frames: NDArray[Any] | None = None,
     *,
     rates: Mapping[int, float] | None = None,
     margin: int = NEVER,
@@ -152,7 +154,7 @@ def write_c(
     embeds `golden_frames` (two samples of sparse random counts by default) and the hash of what the reference
     makes of them. `rates` and `margin` as in `generate`: rates are those that `cost.count` measures on recordings.
 
-    Shape: `golden_frames` uint8 `[T, N, C, H, W]`.
+    Shape: `golden_frames` of the program's `input_type` `[T, N, C, H, W]`.
     Raises:
         ProgramError: the program is not valid.
         DataError: golden frames of another type or shape, none, or more steps than a logit can hold.
@@ -184,12 +186,14 @@ def write_c(
             steps=frames.shape[0],
             logits_hash=f"0x{logits_hash(trace):016x}",
             spikes_hash=f"0x{spikes_hash(trace):016x}",
-            frames=byte_rows(np.ascontiguousarray(frames.swapaxes(0, 1)).tobytes()),
+            frame_type=f"{program.input_type}_t",
+            frames=number_rows(frames.swapaxes(0, 1)),
         ),
         "CMakeLists.txt": fill("templates/CMakeLists.txt", **common),
         "README.md": fill(
             "templates/README.md",
             **common,
+            frame_type=f"{program.input_type}_t",
             channels=channels,
             height=height,
             width=width,
@@ -203,14 +207,18 @@ def write_c(
     return [Path(folder) / name for name in texts]
 
 
-def default_frames(program: Program) -> NDArray[np.uint8]:
-    """Two samples of T steps of random counts, one input in eight not zero, a few of them large.
+def default_frames(program: Program) -> NDArray[Any]:
+    """Two samples of T steps of random counts, of either sign where frames have one; one in eight is not zero, few are large.
 
-    Shape: uint8 `[T, 2, C, H, W]`.
+    Shape: uint8 or int8 `[T, 2, C, H, W]`.
     """
     rng = np.random.default_rng(0)
     shape = (program.T, 2, *program.input_shape)
-    return (rng.geometric(0.5, shape) * (rng.random(shape) < 0.125)).clip(0, 255).astype(np.uint8)
+    counts = rng.geometric(0.5, shape) * (rng.random(shape) < 0.125)
+    if program.input_type == "int8":
+        counts *= rng.choice((-1, 1), shape)
+    ends = np.iinfo(program.input_type)
+    return counts.clip(ends.min, ends.max).astype(program.input_type)
 
 
 def fnv1a(data: bytes, state: int = FNV_START) -> int:

@@ -4,6 +4,7 @@ from rheobase.program.ops.add import Add
 from rheobase.program.ops.base import Bounds, Op, Work
 from rheobase.program.ops.concat import Concat
 from rheobase.program.ops.conv2d import Conv2d
+from rheobase.program.ops.delay import Delay
 from rheobase.program.ops.flatten import Flatten
 from rheobase.program.ops.gate import Gate
 from rheobase.program.ops.head_matmul import HeadMatMul
@@ -25,6 +26,7 @@ OPS: dict[str, type[Op]] = {
         SumPool,
         OrPool,
         Flatten,
+        Delay,
         Add,
         Concat,
         HeadSum,
@@ -44,6 +46,7 @@ __all__ = [
     "Bounds",
     "Concat",
     "Conv2d",
+    "Delay",
     "Flatten",
     "Gate",
     "HeadMatMul",

@@ -26,7 +26,11 @@ class Add(Op):
         ProgramError: the shapes differ.
     """
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {
+        "events": "events",
+        "signed": "signed",
+        "current": "current",
+    }
     arity: ClassVar[int] = 2
 
     def output_shape(self, first: Shape, second: Shape) -> Shape:

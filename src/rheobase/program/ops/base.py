@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
 
 Shape = tuple[int, ...]
-Kind = Literal["events", "current", "logits"]  # spikes and counts >= 0; signed sums; the end of the program
+# spikes and counts >= 0; ternary spikes and sums of them; weighted sums; the end of the program
+Kind = Literal["events", "signed", "current", "logits"]
 INT32_MAX = (1 << 31) - 1
 OPTIONAL = {"optional": True}  # metadata of a field that files leave out where it has its default
 
@@ -23,7 +24,7 @@ OPTIONAL = {"optional": True}  # metadata of a field that files leave out where 
 class Bounds:
     """Smallest and largest value that an op can give, channel by channel, and what that takes to compute.
 
-    Events are stored in unsigned types, currents in signed ones.
+    Events are stored in unsigned types, signed events in int8 where they fit, currents in signed types of 16 bits and more.
 
     Shape: `low`, `high` are int64 `[C]`, the first axis of the op's output.
     """
@@ -36,7 +37,7 @@ class Bounds:
 
     @property
     def counts(self) -> bool:
-        """Whether these are events, which are never negative, and not a current."""
+        """Whether these are events that are never negative."""
         return self.storage.startswith("u")
 
     @property
@@ -50,8 +51,8 @@ class Work:
     """What an op does on given input, in all."""
 
     events: int = 0  # inputs that are not zero
-    accumulates: int = 0  # additions of a weight (or of a 1) for an input of 1
-    multiply_accumulates: int = 0  # additions of a weight times an input above 1
+    accumulates: int = 0  # additions or subtractions of a weight (or of a 1) for an input of 1 or -1
+    multiply_accumulates: int = 0  # additions of a weight times a larger input
     neuron_updates: int = 0
     multiplications: int = 0  # of a sum by its channel's gain
 
@@ -89,7 +90,7 @@ class Op(ABC):
             given, taken = " and ".join(kinds), " or ".join(self.kinds)
             raise ProgramError(
                 f"{type(self).__name__} takes {taken}, but what it reads gives {given} (Conv2d, Linear and Rescale "
-                "turn events into current, Neuron turns current into events)"
+                "turn events into current, Neuron turns current into events; signed events are ternary spikes and int8 frames)"
             )
         return self.kinds[kinds[0]]
 
@@ -153,6 +154,11 @@ def int32_vector(value: object, what: str) -> NDArray[np.int32]:
     return copy
 
 
+def magnitude(x: NDArray[Any]) -> int:
+    """Largest |value| of an integer array; 0 where it is empty."""
+    return max(int(x.max(initial=0)), -int(x.min(initial=0)))
+
+
 def exact_float(largest: int) -> type[np.floating[Any]] | type[np.int64]:
     """Fastest type whose matrix product is exact when every partial sum is at most `largest`."""
     if largest < 1 << 24:
@@ -173,4 +179,7 @@ def counter(high: NDArray[np.int64]) -> str:
 
 def storage_like(incoming: Bounds, low: NDArray[np.int64], high: NDArray[np.int64]) -> str:
     """C type of a value within `low..high` of the kind of `incoming`."""
-    return counter(high) if incoming.counts else accumulator(low, high)
+    if incoming.counts:
+        return counter(high)
+    fits = incoming.storage == "int8_t" and int(low.min()) >= -128 and int(high.max()) <= 127
+    return "int8_t" if fits else accumulator(low, high)

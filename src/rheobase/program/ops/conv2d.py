@@ -19,6 +19,7 @@ from rheobase.program.ops.base import (
     Work,
     accumulator,
     exact_float,
+    magnitude,
     whole,
 )
 from rheobase.program.weight import Weight
@@ -49,7 +50,11 @@ class Conv2d(Op):
     groups: int = 1
     dilation: int = field(default=1, kw_only=True, metadata=OPTIONAL)
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "current", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {
+        "events": "current",
+        "signed": "current",
+        "current": "current",
+    }
 
     def __post_init__(self) -> None:
         if len(self.weight.shape) != 4:
@@ -83,7 +88,7 @@ class Conv2d(Op):
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """See the class; exact: the matrix product runs in a float that holds every partial sum."""
         values = self.weight.values()
-        largest = int(np.abs(values).sum(axis=(1, 2, 3)).max()) * int(np.abs(x).max(initial=0))
+        largest = int(np.abs(values).sum(axis=(1, 2, 3)).max()) * magnitude(x)
         return self.convolve(x, values, exact_float(largest)) * (1 << self.shift)
 
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
@@ -107,7 +112,7 @@ class Conv2d(Op):
             windows_of(size, kernel, self.stride, self.padding, self.dilation) for size, kernel in sizes
         )
         ones, many = (
-            int(rows @ part.sum(axis=(0, 1, 2)) @ columns) for part in (x == 1, (x != 0) & (x != 1))
+            int(rows @ part.sum(axis=(0, 1, 2)) @ columns) for part in (abs(x) == 1, (x != 0) & (abs(x) != 1))
         )
         outs = self.weight.shape[0] // self.groups
         return Work(int(np.count_nonzero(x)), ones * outs, many * outs)

@@ -25,7 +25,11 @@ class Flatten(Op):
         ProgramError: the input is not `[C, H, W]`.
     """
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {
+        "events": "events",
+        "signed": "signed",
+        "current": "current",
+    }
 
     def output_shape(self, shape: Shape) -> Shape:
         """See the class."""

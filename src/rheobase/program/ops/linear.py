@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import Bounds, Kind, Op, Shape, Work, exact_float, whole
+from rheobase.program.ops.base import Bounds, Kind, Op, Shape, Work, exact_float, magnitude, whole
 from rheobase.program.ops.conv2d import weighted_bounds
 from rheobase.program.weight import Weight
 
@@ -31,7 +31,11 @@ class Linear(Op):
     weight: Weight
     shift: int = 0
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "current", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {
+        "events": "current",
+        "signed": "current",
+        "current": "current",
+    }
 
     def __post_init__(self) -> None:
         if len(self.weight.shape) != 2:
@@ -49,7 +53,7 @@ class Linear(Op):
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """See the class; exact: the matrix product runs in a float that holds every partial sum."""
         values = self.weight.values()
-        kind = exact_float(int(np.abs(values).sum(axis=1).max()) * int(np.abs(x).max(initial=0)))
+        kind = exact_float(int(np.abs(values).sum(axis=1).max()) * magnitude(x))
         return (x.astype(kind) @ values.astype(kind).T).astype(np.int64) * (1 << self.shift)
 
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
@@ -62,10 +66,8 @@ class Linear(Op):
 
     def work(self, x: NDArray[Any]) -> Work:
         """Each event reaches every output."""
-        outs = self.weight.shape[0]
-        return Work(
-            int(np.count_nonzero(x)), int((x == 1).sum()) * outs, int(((x != 0) & (x != 1)).sum()) * outs
-        )
+        outs, events, ones = self.weight.shape[0], int(np.count_nonzero(x)), int((abs(x) == 1).sum())
+        return Work(events, ones * outs, (events - ones) * outs)
 
     def macs(self, shape: Shape) -> int:
         """One for each weight."""

@@ -26,6 +26,9 @@ class Neuron(Op):
     v <- v - threshold * s       (soft reset, v_reset is None)
     v <- v_reset where s         (hard reset)
 
+    With `ternary`, s = 1 if v >= threshold, -1 if v <= -threshold, else 0, a hard reset goes to v_reset * s, and the
+    spikes are signed events.
+
     The membrane starts at 0. The floor makes a negative membrane leak by at least 1 a step: -1 becomes 0
     (with a multiplier it stays -1, and a positive one leaks by at least 1).
 
@@ -41,6 +44,7 @@ class Neuron(Op):
     saturation: int = 32767
     bits: int = 16
     leak_multiplier: int | None = field(default=None, kw_only=True, metadata=OPTIONAL)
+    ternary: bool = field(default=False, kw_only=True, metadata=OPTIONAL)
 
     kinds: ClassVar[Mapping[Kind, Kind]] = {"current": "events"}
     widths: ClassVar[tuple[int, ...]] = (16, 32)
@@ -52,6 +56,7 @@ class Neuron(Op):
             raise ProgramError(
                 f"{kind} membranes have {' or '.join(map(str, self.widths))} bits, got {self.bits!r}"
             )
+        object.__setattr__(self, "ternary", _flag(self.ternary, f"{kind} ternary"))
         whole(self.saturation, f"{kind} saturation with {self.bits} bits", 1, self.largest)
         if self.leak_shift is not None:
             whole(self.leak_shift, f"{kind} leak_shift", 0, 30)
@@ -89,6 +94,20 @@ class Neuron(Op):
         """Largest saturation."""
         return (1 << (self.bits - 1)) - 1
 
+    @property
+    def spike_type(self) -> type[np.uint8] | type[np.int8]:
+        """NumPy type of the spikes."""
+        return np.int8 if self.ternary else np.uint8
+
+    def output_kind(self, *kinds: Kind) -> Kind:
+        """Signed events where spikes are ternary.
+
+        Raises:
+            ProgramError: it reads something else than one current.
+        """
+        found = super().output_kind(*kinds)
+        return "signed" if self.ternary else found
+
     def membrane_bytes(self, shape: Shape) -> int:
         """Bytes of the membranes of a map of `shape`."""
         return -(-prod(shape) * self.bits // 8)
@@ -116,22 +135,24 @@ class Neuron(Op):
         """See the class."""
         return self.membranes(x)[1]
 
-    def membranes(self, x: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    def membranes(self, x: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Membranes after each step's reset, and spikes.
 
-        Shape: `[T, N, *shape]` to int64 and uint8 `[T, N, *shape]`.
+        Shape: `[T, N, *shape]` to int64 and uint8 (ternary: int8) `[T, N, *shape]`.
         """
         column = (-1, *[1] * (x.ndim - 3))
         threshold, bias = (a.astype(np.int64).reshape(column) for a in (self.threshold, self.bias))
         reset = None if self.v_reset is None else np.asarray(self.v_reset, np.int64).reshape(column)
         v = np.zeros(x.shape[1:], np.int64)
-        trace, spikes = np.empty(x.shape, np.int64), np.empty(x.shape, np.uint8)
+        trace, spikes = np.empty(x.shape, np.int64), np.empty(x.shape, self.spike_type)
         for t, current in enumerate(self.current(x)):
             v = self.leaked(v)
             v = np.clip(v + current + bias, -self.saturation, self.saturation)
-            fired = v >= threshold
-            v = self.kept(v - threshold * fired if reset is None else np.where(fired, reset, v))
-            trace[t], spikes[t] = v, fired
+            s = (v >= threshold).astype(np.int64)
+            if self.ternary:
+                s -= -v >= threshold
+            v = self.kept(v - threshold * s if reset is None else np.where(s != 0, reset * s, v))
+            trace[t], spikes[t] = v, s
         return trace, spikes
 
     def leaked(self, v: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -143,7 +164,7 @@ class Neuron(Op):
         return v * self.leak_multiplier >> self.leak_shift
 
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
-        """Spikes are 0 or 1; the sum before saturation, and a membrane times its leak, must fit 32 bits."""
+        """Spikes are 0 or 1 (ternary: or -1); the sum before saturation, and a membrane times its leak, must fit 32 bits."""
         bias = self.bias.astype(np.int64)
         drive = max(int(np.abs(incoming.low + bias).max()), int(np.abs(incoming.high + bias).max()))
         widest = max(self.saturation + drive, incoming.widest, int(self.threshold.max()))
@@ -159,6 +180,8 @@ class Neuron(Op):
             )
         widest = max(widest, product)
         fires = (self.threshold <= self.saturation).astype(np.int64)
+        if self.ternary:
+            return Bounds(-fires, fires, widest, "int8_t")
         return Bounds(fires * 0, fires, widest, "uint8_t")
 
     def work(self, x: NDArray[Any]) -> Work:
@@ -173,7 +196,7 @@ class Neuron(Op):
         """One pass over membranes and sums; the variant is chosen by leak, reset and types."""
         x = emitter.value
         membrane, size = f"int{self.bits}_t", prod(emitter.shape)
-        variant, parameters, arguments = self.leak_and_reset(emitter)
+        variant, parameters, arguments = self.variant(emitter)
         name = f"neuron_{emitter.tag(membrane)}_{emitter.tag(x.ctype)}_{variant}"
         kernel = emitter.kernel("neuron", name, membrane=membrane, sum=x.ctype, **parameters)
         threshold, bias = emitter.constant("threshold", self.threshold), emitter.constant("bias", self.bias)
@@ -184,8 +207,8 @@ class Neuron(Op):
         emitter.trace(spikes, size)
         emitter.give(spikes)
 
-    def leak_and_reset(self, emitter: "Emitter") -> tuple[str, dict[str, str], list[str]]:
-        """Suffix of the kernel's name, its parameters and its last arguments, by leak and reset."""
+    def variant(self, emitter: "Emitter") -> tuple[str, dict[str, str], list[str]]:
+        """Suffix of the kernel's name, its parameters and its last arguments, by spikes, leak and reset."""
         leak = leak_argument = ""
         arguments = []
         if self.leak_shift is not None:
@@ -197,18 +220,28 @@ class Neuron(Op):
             leak_argument += ", int32_t leak_multiplier"
             arguments.append(str(self.leak_multiplier))
         if self.v_reset is None:
-            reset, reset_argument, kind = "v - threshold[c]", "", "soft"
+            level, reset_argument, kind = "threshold[c]", "", "soft"
         elif isinstance(self.v_reset, np.ndarray):
-            reset, reset_argument, kind = "v_reset[c]", ", const int32_t *restrict v_reset", "hard_each"
+            level, reset_argument, kind = "v_reset[c]", ", const int32_t *restrict v_reset", "hard_each"
             arguments.append(emitter.constant("v_reset", self.v_reset))
         else:
-            reset, reset_argument, kind = "v_reset", ", int32_t v_reset", "hard"
+            level, reset_argument, kind = "v_reset", ", int32_t v_reset", "hard"
             arguments.append(str(self.v_reset))
+        signed = f"{level} * s" if self.ternary else level
         parameters = {
+            "spike": "int8_t" if self.ternary else "uint8_t",
+            "fires": "(v >= threshold[c]) - (v <= -threshold[c])" if self.ternary else "v >= threshold[c]",
             "leak": leak and f"{leak}\n            ",
             "leak_argument": leak_argument,
-            "reset": reset,
+            "reset": signed if self.v_reset is not None else f"v - {signed}",
             "reset_argument": reset_argument,
         }
         kind += "" if self.leak_shift is None else "_leak" if self.leak_multiplier is None else "_multiply"
+        kind += "_ternary" if self.ternary else ""
         return kind, parameters, arguments
+
+
+def _flag(value: object, what: str) -> bool:
+    if value not in (0, 1) or not isinstance(value, (bool, int, np.bool_)):
+        raise ProgramError(f"{what} must be true or false, got {value!r}")
+    return bool(value)

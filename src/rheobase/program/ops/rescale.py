@@ -45,7 +45,11 @@ class Rescale(Op):
     bias: NDArray[np.int32]
     gain_shift: int = 0
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "current", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {
+        "events": "current",
+        "signed": "current",
+        "current": "current",
+    }
 
     def __post_init__(self) -> None:
         whole(self.gain_shift, "Rescale gain_shift", 0, 30)

@@ -28,9 +28,10 @@ class RoundedNeuron(Neuron):
     v <- v_reset where s         (hard reset)
     v <- levels[number of edges <= v]
 
-    One unit holds for the whole layer, so that all channels share the levels; the gains bring each channel's
-    sum to it. The membrane starts at level 0. C keeps the codes packed, 8 / bits to a byte, channel-last over
-    the whole map, each relative to the code of level 0 (modulo 2^bits), so that zeroed memory is at rest.
+    With `ternary`, spikes and resets are as in `Neuron`. One unit holds for the whole layer, so that all channels
+    share the levels; the gains bring each channel's sum to it. The membrane starts at level 0. C keeps the codes
+    packed, 8 / bits to a byte, channel-last over the whole map, each relative to the code of level 0 (modulo
+    2^bits), so that zeroed memory is at rest.
 
     Shape: `[C, H, W]` or `[C]` to the same; `threshold`, `bias` and `gain` are int32 `[C]`, `levels` int32 `[L]`
     with `2 <= L <= 2^bits`, strictly rising, 0 among them; `edges` int32 `[L - 1]`, never falling.
@@ -132,7 +133,7 @@ class RoundedNeuron(Neuron):
         x = emitter.value
         size = prod(emitter.shape)
         emitter.kernel("floor_shift", "floor_shift")
-        variant, parameters, arguments = self.leak_and_reset(emitter)
+        variant, parameters, arguments = self.variant(emitter)
         kernel = emitter.kernel(
             "rounded_neuron",
             f"neuron_u{self.bits}_{emitter.tag(x.ctype)}_{variant}",

@@ -30,7 +30,11 @@ class SumPool(Op):
 
     kernel: int | None
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {
+        "events": "events",
+        "signed": "signed",
+        "current": "current",
+    }
 
     def __post_init__(self) -> None:
         if self.kernel is not None:

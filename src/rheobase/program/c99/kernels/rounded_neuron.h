@@ -1,7 +1,7 @@
 /* One step of integer neurons that keep a code of ${bits} bits: scale the sum, decode, leak, add, saturate, compare (>=), reset,
    encode. `places` maps of `channels`, channel-last; code i sits in byte i / ${planes} at bit ${bits} * (i % ${planes}), relative to the
    code of level 0: what is kept is (number of edges <= v) + rest, modulo 2^${bits}, and `levels` is in that order. */
-static void ${name}(uint8_t *restrict codes, const ${sum} *restrict sums, uint8_t *restrict spikes, int32_t places,
+static void ${name}(uint8_t *restrict codes, const ${sum} *restrict sums, ${spike} *restrict spikes, int32_t places,
                     int32_t channels, const int32_t *restrict threshold, const int32_t *restrict bias,
                     const int32_t *restrict gain, const int32_t *restrict levels, const int32_t *restrict edges,
                     int32_t edge_count, int32_t rest, int32_t gain_shift, int32_t scale,
@@ -14,12 +14,13 @@ static void ${name}(uint8_t *restrict codes, const ${sum} *restrict sums, uint8_
             uint8_t *const byte = codes + i / ${planes};
             const int32_t bit = ${bits} * (i % ${planes});
             int32_t v = levels[((uint32_t)*byte >> bit) & ${mask}u];
-            int32_t code = 0;
+            int32_t s, code = 0;
             int32_t last = edge_count;
             ${leak}v += floor_shift((int32_t)sums[i] * scale * gain[c] + half, gain_shift) + bias[c];
             v = v > saturation ? saturation : v < -saturation ? -saturation : v;
-            spikes[i] = (uint8_t)(v >= threshold[c]);
-            v = v >= threshold[c] ? ${reset} : v;
+            s = ${fires};
+            spikes[i] = (${spike})s;
+            v = s != 0 ? ${reset} : v;
             while (code < last) { /* binary search: code <= number of edges <= v is at most last */
                 const int32_t middle = (code + last) / 2;
                 if (edges[middle] <= v) {

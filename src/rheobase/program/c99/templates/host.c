@@ -17,17 +17,17 @@ static void keep(void *user, int layer, const uint8_t *spikes, size_t n)
 #endif
 
 size_t host_program_bytes(void);
-void host_program(void *memory, const uint8_t *frames, int steps, int samples, int first, int last, int32_t *logits,
+void host_program(void *memory, const ${frame_type} *frames, int steps, int samples, int first, int last, int32_t *logits,
               uint8_t **spikes);
-void host_run_until(void *memory, const uint8_t *frames, int steps, int samples, uint32_t margin, int *classes, int *used);
+void host_run_until(void *memory, const ${frame_type} *frames, int steps, int samples, uint32_t margin, int *classes, int *used);
 
 size_t host_program_bytes(void)
 {
     return ${prefix}_state_size();
 }
 
-/* Samples first..last-1 of uint8 frames [T][N][C][H][W]; int32 logits [T][N][K] are each step's contribution. */
-void host_program(void *memory, const uint8_t *frames, int steps, int samples, int first, int last, int32_t *logits,
+/* Samples first..last-1 of frames [T][N][C][H][W]; int32 logits [T][N][K] are each step's contribution. */
+void host_program(void *memory, const ${frame_type} *frames, int steps, int samples, int first, int last, int32_t *logits,
               uint8_t **spikes)
 {
     ${prefix}_state *const state = (${prefix}_state *)memory;
@@ -63,8 +63,8 @@ void host_program(void *memory, const uint8_t *frames, int steps, int samples, i
 #endif
 }
 
-/* Samples of uint8 frames [N][T][C][H][W], each until its margin is reached; int classes and steps [N]. */
-void host_run_until(void *memory, const uint8_t *frames, int steps, int samples, uint32_t margin, int *classes, int *used)
+/* Samples of frames [N][T][C][H][W], each until its margin is reached; int classes and steps [N]. */
+void host_run_until(void *memory, const ${frame_type} *frames, int steps, int samples, uint32_t margin, int *classes, int *used)
 {
     ${prefix}_state *const state = (${prefix}_state *)memory;
     int32_t logits[${PREFIX}_CLASSES];

@@ -17,7 +17,7 @@ void ${prefix}_reset(${prefix}_state *state)
 ${reset}
 }
 
-void ${prefix}_step(${prefix}_state *state, const uint8_t *frame)
+void ${prefix}_step(${prefix}_state *state, const ${frame_type} *frame)
 {
 ${step}
 }
@@ -53,7 +53,7 @@ uint32_t ${prefix}_margin(const ${prefix}_state *state)
     return least;
 }
 
-int ${prefix}_run_until(${prefix}_state *state, const uint8_t *frames, int steps, uint32_t margin, int32_t *logits,
+int ${prefix}_run_until(${prefix}_state *state, const ${frame_type} *frames, int steps, uint32_t margin, int32_t *logits,
                         int *used)
 {
     int t = 0;
@@ -73,7 +73,7 @@ int ${prefix}_run_until(${prefix}_state *state, const uint8_t *frames, int steps
     return ${prefix}_argmax(state);
 }
 
-int ${prefix}_run(${prefix}_state *state, const uint8_t *frames, int steps, int32_t *logits)
+int ${prefix}_run(${prefix}_state *state, const ${frame_type} *frames, int steps, int32_t *logits)
 {
     return ${prefix}_run_until(state, frames, steps, UINT32_MAX, logits, NULL);
 }

@@ -2,7 +2,7 @@
    An integer spiking network: no heap, no floating point, no library but memcpy and memset.
    The caller owns the state, so any number of instances run side by side.
 
-   A step takes one frame of event counts, uint8 [${channels}][${height}][${width}] (channel, row, column), and adds to the
+   A step takes one frame of event counts, ${frame_type} [${channels}][${height}][${width}] (channel, row, column), and adds to the
    ${classes} logits. The class after any step is the largest logit, ties to the lowest class. It was made for ${steps} steps. */
 #ifndef ${PREFIX}_MODEL_H
 #define ${PREFIX}_MODEL_H
@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #ifdef RHEOBASE_TRACE
-/* Called with each neuron layer's spikes, uint8 [H][W][C] (channel-last), layers counted from 0. */
+/* Called with each neuron layer's spikes, a byte each (ternary ones int8) [H][W][C] (channel-last), layers counted from 0. */
 typedef void (*${prefix}_trace_fn)(void *user, int layer, const uint8_t *spikes, size_t n);
 #endif
 
@@ -42,7 +42,7 @@ size_t ${prefix}_state_size(void);
 void ${prefix}_reset(${prefix}_state *state);
 
 /* One step on one frame of ${PREFIX}_FRAME_SIZE bytes. */
-void ${prefix}_step(${prefix}_state *state, const uint8_t *frame);
+void ${prefix}_step(${prefix}_state *state, const ${frame_type} *frame);
 
 /* Running sums since the reset, ${PREFIX}_CLASSES of them. */
 const int32_t *${prefix}_logits(const ${prefix}_state *state);
@@ -51,13 +51,13 @@ const int32_t *${prefix}_logits(const ${prefix}_state *state);
 int ${prefix}_argmax(const ${prefix}_state *state);
 
 /* Reset, `steps` steps (at most ${PREFIX}_MAX_STEPS) on consecutive frames, logits out; returns the class. */
-int ${prefix}_run(${prefix}_state *state, const uint8_t *frames, int steps, int32_t *logits);
+int ${prefix}_run(${prefix}_state *state, const ${frame_type} *frames, int steps, int32_t *logits);
 
 /* Largest logit minus the next: how clear the decision is. */
 uint32_t ${prefix}_margin(const ${prefix}_state *state);
 
 /* As run, but stops after the first step whose margin is at least `margin`; `used` (unless NULL) gets the number of steps. */
-int ${prefix}_run_until(${prefix}_state *state, const uint8_t *frames, int steps, uint32_t margin, int32_t *logits,
+int ${prefix}_run_until(${prefix}_state *state, const ${frame_type} *frames, int steps, uint32_t margin, int32_t *logits,
                         int *used);
 
 /* Version of the program's format. */

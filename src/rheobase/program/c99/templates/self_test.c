@@ -11,7 +11,7 @@
 #define EXPECTED_SPIKES UINT64_C(${spikes_hash})
 
 /* [SAMPLES][STEPS][C][H][W] */
-static const uint8_t frames[] = {
+static const ${frame_type} frames[] = {
 ${frames}
 };
 

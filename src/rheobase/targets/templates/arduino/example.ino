@@ -2,7 +2,7 @@
 #include <${prefix}.h>
 
 static ${prefix}_state state;
-static uint8_t frame[${PREFIX}_FRAME_SIZE]; /* [${channels}][${height}][${width}]: channel, row, column */
+static ${frame_type} frame[${PREFIX}_FRAME_SIZE]; /* [${channels}][${height}][${width}]: channel, row, column */
 
 /* Put the counts of the next time step here, from a sensor or a serial line. */
 static void read_frame()
