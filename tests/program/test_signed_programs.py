@@ -110,6 +110,7 @@ def test_c_of_every_op_at_once(tmp_path):
     expected = reference.run(program, frames)
     assert all({-1, 0, 1} == set(np.unique(layer)) for layer in expected.spikes)
     assert verify(CompiledProgram(program), expected, frames).exact
+    assert verify(CompiledProgram(program, rates={}), expected, frames).exact  # row by row
     sizes, counted = measure(program), account(program)
     assert (sizes.bytes_weights, sizes.bytes_membranes) == (counted.constants, counted.state)
     write_c(program, tmp_path, frames)

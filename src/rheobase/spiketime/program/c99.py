@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.files import atomic_write
-from rheobase.program.c99.emitter import byte_rows
+from rheobase.program.c99.emitter import number_rows
 from rheobase.program.c99.generator import FNV_START, fnv1a
 from rheobase.spiketime.program import learner, reference
 from rheobase.spiketime.program.ir import Encoder, Layer, Pool, Program, Readout
@@ -135,7 +135,7 @@ def write_c(program: Program, folder: Path, golden: NDArray[np.uint8]) -> list[P
         title=program.name,
         samples=golden.shape[1],
         expected=f"0x{trace_hash(reference.run(program, golden)):016x}",
-        frames=byte_rows(np.ascontiguousarray(golden.swapaxes(0, 1)).tobytes()),
+        frames=number_rows(golden.swapaxes(0, 1)),
         hash=source.fill("hash.c"),
     )
     learning = generate_learning(program).files if program.readout is not None else {}
