@@ -232,7 +232,7 @@ def test_no_data_root(refused, recipe, tmp_path, monkeypatch):
 
 def test_empty_data_root(refused, tmp_path, monkeypatch):
     monkeypatch.setenv("RHEOBASE_DATA", str(tmp_path))
-    refused("data", "show", "nmnist", names=[tmp_path, "nmnist_small.zip", "fetch_nmnist"])
+    refused("data", "show", "nmnist", names=[tmp_path, "nmnist_small.zip", "rheobase data fetch nmnist"])
 
 
 def test_no_frames(refused):
