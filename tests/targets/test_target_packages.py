@@ -103,7 +103,7 @@ def test_zephyr_and_esp_idf_metadata(tmp_path):
     cmake = (tmp_path / "z" / "CMakeLists.txt").read_text()
     assert option == "RHEOBASE_TINY_NET" and f"if(CONFIG_{option})" in cmake
     component = yaml.safe_load((tmp_path / "e" / "idf_component.yml").read_text())
-    assert set(component) == {"version", "description", "dependencies"} and component["version"] == "2.0.0"
+    assert set(component) == {"version", "description", "dependencies"} and component["version"] == "3.0.0"
     assert 'SRCS "src/model.c" INCLUDE_DIRS "src"' in (tmp_path / "e" / "CMakeLists.txt").read_text()
 
 
