@@ -173,7 +173,7 @@ def test_program_of_another_version(refused, compressed):
     tensors = safetensors.numpy.load(path.read_bytes())
     metadata = {"rheobase": json.dumps(header | {"version": header["version"] + 1})}
     safetensors.numpy.save_file(tensors, path, metadata)
-    names = [path, "program version 3", "reads versions 1 to 2", f"rheobase compress {compressed}"]
+    names = [path, "program version 4", "reads versions 1 to 3", f"rheobase compress {compressed}"]
     refused("export", compressed, names=names)
 
 

@@ -164,8 +164,8 @@ def test_activations_and_times_are_inverse():
 
 
 def test_coding_layer():
-    coding = CodingConv2d(1, 2, 1, unit=0.5)
+    coding = CodingConv2d(1, 2, 1)
     with torch.no_grad():
         coding.conv.weight.copy_(T([0.5, -1.0]).view(2, 1, 1, 1))
-    x = T([1.0, 8.0]).view(1, 1, 1, 1, 2)
+    x = T([0.5, 4.0]).view(1, 1, 1, 1, 2)
     assert coding(x).tolist() == [[[[0.75, 0.0]], [[INF, INF]]]]
