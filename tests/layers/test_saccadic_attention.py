@@ -11,7 +11,6 @@ from rheobase.compression.graph import trace
 from rheobase.errors import RecipeError
 from rheobase.layers import BatchNorm2d
 from rheobase.layers.attention.saccadic import (
-    MapSelfAttention,
     SaccadicSelfAttention,
     cross_attention,
     v1_ref,
@@ -242,32 +241,8 @@ def test_no_matrix_of_tokens_by_tokens_is_ever_made(mode):
     assert largest(reference, 16) >= 2 * 2 * 256**2  # the meter sees what should not be
 
 
-# --- spiking self-attention of the same layers
-
-
-@pytest.mark.parametrize("tokens", [4, 20])
-def test_spiking_attention_on_maps_is_the_product_of_matrices_in_any_order(tokens):
-    x = spikes(4, 3, 16, tokens // 2, 2)
-    results = {}
-    for order in ("auto", "linear", "quadratic"):
-        torch.manual_seed(0)
-        made = MapSelfAttention(16, 2, LIVELY, tokens=tokens, order=order)
-        products, q, k, v = [], [], [], []
-        made.second.register_forward_hook(lambda m, i, o, products=products: products.append(o))
-        for name, kept in (("query", q), ("key", k), ("value", v)):
-            getattr(made, name).register_forward_hook(lambda m, i, o, kept=kept: kept.append(o))
-        results[order] = made(x)
-        Q, K, V = (heads_of(found[0], 2) for found in (q, k, v))
-        assert torch.equal(heads_of(products[0], 2), Q @ K.mT @ V) and bool(products[0].any())
-    assert torch.equal(results["linear"], results["quadratic"])
-    assert torch.equal(results["linear"], results["auto"])
-    assert MapSelfAttention(16, 2, LIVELY, tokens=7).linear is False
-    assert MapSelfAttention(16, 2, LIVELY, tokens=8).linear is True
-
-
-@pytest.mark.parametrize("make", [attention, lambda: MapSelfAttention(8, 2, LIVELY, tokens=20)])
-def test_it_is_made_of_leaf_layers(make):
-    made = make()
+def test_it_is_made_of_leaf_layers():
+    made = attention()
     graph = trace(made)
     assert {node.op for node in graph.nodes} == {"placeholder", "call_module", "output"}
     leaves = {name for name, m in made.named_modules() if not list(m.children())}
@@ -277,8 +252,6 @@ def test_it_is_made_of_leaf_layers(make):
 def test_mistakes():
     with pytest.raises(RecipeError, match="3 heads cannot share a width of 8 evenly"):
         attention(heads=3)
-    with pytest.raises(RecipeError, match="0 heads cannot share a width of 8"):
-        MapSelfAttention(8, 0, NEURON, tokens=4)
     with pytest.raises(RecipeError, match="unknown mode of saccadic attention 'v2c'; did you mean 'v2"):
         attention(mode="v2c")
     with pytest.raises(RecipeError, match="unknown norm of the salience 'layer'"):
@@ -289,5 +262,3 @@ def test_mistakes():
         RecipeError, match=r"memory_gate 'lif' has a fixed threshold.*give salience_norm='bn'"
     ):
         attention(memory_gate="lif")
-    with pytest.raises(RecipeError, match="unknown order of attention 'cubic'"):
-        MapSelfAttention(8, 2, NEURON, tokens=4, order="cubic")

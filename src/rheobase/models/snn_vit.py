@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from rheobase.config import Config
 from rheobase.errors import RecipeError
-from rheobase.layers import BatchNorm2d, Conv2d, MaxPool2d
+from rheobase.layers import BatchNorm2d, Conv2d, MaxPool2d, SpikingSelfAttention
 from rheobase.layers.attention.saccadic import (
-    MapSelfAttention,
     MemoryGate,
     Mode,
     SaccadicSelfAttention,
@@ -27,6 +26,7 @@ from rheobase.layers.attention.saccadic import (
 )
 from rheobase.models.heads import build_head
 from rheobase.models.model import ModelConfig, SpikingModel
+from rheobase.models.transformer import Residual as Sum
 from rheobase.neurons import NeuronConfig, build_neuron
 from rheobase.neurons.saccadic import SaccadicConfig
 
@@ -185,10 +185,10 @@ def _build(config: ModelConfig, options_of: type[SNNViTOptions]) -> SpikingModel
     for block in range(1, options.depth + 1):
         branches = {
             "attention": _attention(config, options, channels, height * width),
-            "mlp": _mlp(channels, options.mlp_ratio * channels, neuron),
+            "mlp": Shortcut(_mlp(channels, options.mlp_ratio * channels, neuron), neuron, options.residual),
         }
         for name, branch in branches.items():
-            features.add_module(f"block{block}_{name}", Shortcut(branch, neuron, options.residual))
+            features.add_module(f"block{block}_{name}", branch)
     if options.residual == "membrane":
         features.add_module("neuron", build_neuron(neuron))
     return SpikingModel(config, features, build_head(config, channels, (height, width)))
@@ -210,13 +210,14 @@ def _check(config: ModelConfig, options: SNNViTOptions) -> None:
 def _attention(config: ModelConfig, options: SNNViTOptions, channels: int, tokens: int) -> nn.Module:
     neuron = config.neuron_config
     if options.attention == "spiking":
-        return MapSelfAttention(channels, options.heads, neuron, tokens=tokens)
+        first = options.residual == "membrane"
+        return Sum(SpikingSelfAttention(channels, options.heads, neuron, tokens=tokens, neuron_first=first))
     if config.T is None:
         raise RecipeError(
             f"{config.name} has parameters by time step and must know how many there are: give T, the number of frames of a "
             'recording (create_model(..., T=4)), or options={"attention": "spiking"}, which takes any number'
         )
-    return SaccadicSelfAttention(
+    saccadic = SaccadicSelfAttention(
         channels,
         options.heads,
         config.T,
@@ -227,6 +228,7 @@ def _attention(config: ModelConfig, options: SNNViTOptions, channels: int, token
         memory_gate=options.memory_gate,
         saccadic=options.saccadic,
     )
+    return Shortcut(saccadic, neuron, options.residual)
 
 
 def _mlp(channels: int, hidden: int, neuron: NeuronConfig) -> nn.Sequential:

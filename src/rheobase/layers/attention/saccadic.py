@@ -20,7 +20,9 @@ from torch import Tensor, nn
 
 from rheobase.errors import RecipeError, unknown
 from rheobase.kernels.surrogates import SurrogateBase
-from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum, MapSum, Scale
+from rheobase.layers.attention.spiking import check_heads
+from rheobase.layers.conv_norm import conv_norm
+from rheobase.layers.tokens import Gate, HeadSum, MapSum, Scale
 from rheobase.layers.torch_layers import BatchNorm2d, Conv2d
 from rheobase.neurons import NeuronConfig, build_neuron
 from rheobase.neurons.saccadic import SaccadicConfig, SaccadicNeuron, saccade
@@ -28,7 +30,6 @@ from rheobase.neurons.saccadic import SaccadicConfig, SaccadicNeuron, saccade
 Mode = Literal["v2a", "v2b"]
 SalienceNorm = Literal["rate", "bn", "none"]
 MemoryGate = Literal["saccadic", "lif"]
-Order = Literal["auto", "linear", "quadratic"]
 
 
 def cross_attention(q: Tensor, k: Tensor) -> Tensor:
@@ -121,7 +122,8 @@ class SaccadicSelfAttention(nn.Module):
         saccadic: SaccadicConfig | None = None,
     ) -> None:
         super().__init__()
-        d = entries(width, heads)
+        check_heads(width, heads)
+        d = width // heads
         for kind, name, known in (
             ("mode of saccadic attention", mode, ("v2a", "v2b")),
             ("norm of the salience", salience_norm, ("rate", "bn", "none")),
@@ -135,10 +137,10 @@ class SaccadicSelfAttention(nn.Module):
                 "reach; give salience_norm='bn'"
             )
         self.mode = mode
-        self.query = projection(width, neuron)
+        self.query = conv_norm(width, width, neuron)
         self.query_sum = HeadSum(heads)
         if mode == "v2a":
-            self.key = projection(width, neuron)
+            self.key = conv_norm(width, width, neuron)
             self.key_sum = HeadSum(heads)
             self.all_keys = MapSum()
             self.weigh = Gate()
@@ -153,7 +155,7 @@ class SaccadicSelfAttention(nn.Module):
             if memory_gate == "saccadic"
             else build_neuron(neuron)
         )
-        self.value = projection(width, neuron)
+        self.value = conv_norm(width, width, neuron)
         self.look = Gate()
         self.out = Conv2d(width, width, 1, bias=False)
         self.out_norm = BatchNorm2d(width)
@@ -169,71 +171,3 @@ class SaccadicSelfAttention(nn.Module):
     def extra_repr(self) -> str:
         """The mode."""
         return f"mode={self.mode}"
-
-
-class MapSelfAttention(nn.Module):
-    """Spiking self-attention without softmax on feature maps, made of the same layers as the saccadic one.
-
-        Q, K, V = LIF(BN(conv1x1(x)));  y = BN(conv1x1(LIF_A(scale * Q K^T V)))
-
-    `linear` computes Q (K^T V), `quadratic` (Q K^T) V, the same numbers; `auto` takes the cheaper.
-
-    Shape: spikes `[T, N, width, H, W]` with H W = `tokens` -> currents, same shape.
-    Raises:
-        RecipeError: the heads do not divide the width, or there is no such order.
-    Source: Zhou et al., Spikformer, ICLR 2023, arXiv 2209.15425, eq. 5-8.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        neuron: NeuronConfig,
-        *,
-        tokens: int,
-        scale: float = 0.125,
-        attention_threshold: float = 0.5,
-        order: Order = "auto",
-    ) -> None:
-        super().__init__()
-        d = entries(width, heads)
-        if order not in ("auto", "linear", "quadratic"):
-            raise RecipeError(unknown("order of attention", order, ("auto", "linear", "quadratic")))
-        self.linear = order == "linear" or (order == "auto" and tokens >= d)
-        self.query = projection(width, neuron)
-        self.key = projection(width, neuron)
-        self.value = projection(width, neuron)
-        self.first = HeadMatMul(heads, "first" if self.linear else "second")
-        self.second = HeadMatMul(heads)
-        self.scale = Scale(scale)
-        self.neuron = build_neuron(neuron.model_copy(update={"v_threshold": attention_threshold}))
-        self.out = Conv2d(width, width, 1, bias=False)
-        self.out_norm = BatchNorm2d(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Currents of the attention over the pixels of each map."""
-        q, k, v = self.query(x), self.key(x), self.value(x)
-        mixed = self.second(q, self.first(k, v)) if self.linear else self.second(self.first(q, k), v)
-        return self.out_norm(self.out(self.neuron(self.scale(mixed))))
-
-
-def entries(width: int, heads: int) -> int:
-    """Entries d of a head.
-
-    Raises:
-        RecipeError: the heads do not divide the width.
-    """
-    if heads < 1 or width % heads:
-        raise RecipeError(
-            f"{heads} heads cannot share a width of {width} evenly; choose a number of heads that divides it"
-        )
-    return width // heads
-
-
-def projection(width: int, neuron: NeuronConfig) -> nn.Sequential:
-    """`LIF(BN(conv1x1(x)))`: spikes of queries, keys or values."""
-    made = nn.Sequential()
-    made.add_module("conv", Conv2d(width, width, 1, bias=False))
-    made.add_module("norm", BatchNorm2d(width))
-    made.add_module("neuron", build_neuron(neuron))
-    return made
