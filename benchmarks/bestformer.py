@@ -1,15 +1,20 @@
 """BESTformer: what each part of coupled information enhancement is worth, and what inversion saves of memory.
 
     python benchmarks/bestformer.py run --jobs 2              # five arms, three seeds on N-MNIST (RHEOBASE_DATA)
-    python benchmarks/bestformer.py table results/bestformer_nmnist.csv
+    python benchmarks/bestformer.py table results/bestformer_low-data.csv
     python benchmarks/bestformer.py memory --check            # peak memory of training steps of 4 to 16 blocks, and the inverse
 
-`run`: one row a model in results/bestformer_nmnist.csv; rows that exist are not trained again, so a killed run goes on. Last
+`run`: one row a model in results/bestformer_low-data.csv (300 training and 700 test recordings, a split a seed) or, by
+`--part official`, bestformer_official.csv (900 and 100); rows that exist are not trained again, so a killed run goes on. Last
 epoch, no choice by test accuracy. The teacher of a seed is its full-precision twin, which is trained first.
 
 `memory`: bytes are counted from the allocations of torch's profiler during one forward and backward pass; gradients of
 parameters, which grow with depth whatever is done, are among them, parameters are not. `flips` is the share of spikes that fire
 otherwise when states are recovered by the inverse in float32; that in integers, which training uses, recovers all of them.
+
+`hardened` is the accuracy of the integer program, for which what was float (first convolution, heads) gets 8 bit and
+five epochs of fine-tuning, `hardened_bytes` what its weights take; `sops` are synaptic operations a recording in it,
+`attention` those of the ops that attention has beside its layers.
 """
 
 import argparse
@@ -22,6 +27,7 @@ from pathlib import Path
 import bench
 import torch
 from joblib import Parallel, delayed
+from shipping import shipped
 from stable_spike import commit, machine, read
 from torch import Tensor, manual_seed, nn
 from torch.profiler import ProfilerActivity, profile
@@ -36,8 +42,10 @@ from rheobase.objectives import InformationEnhancement, InformationEnhancementCo
 from rheobase.training import AugmentConfig, OptimiserConfig, TrainConfig, evaluate, fit
 
 BINARY = QuantConfig(weights=StandardisedSignConfig(), edge_bits=None)
-DATA = DataConfig(name="nmnist", T=4, binning="count")
-EPOCHS, BATCH, LR = 25, 32, 2e-3
+SHIPPED = QuantConfig(weights=StandardisedSignConfig(), edge_bits=8)
+PARTS = {"low-data": ("low-data-0", "low-data-1", "low-data-2"), "official": ("official",)}
+EPOCHS, LR = 25, 2e-3
+BATCH = {"low-data": 16, "official": 32}
 # binary weights, reversible residuals, distillation (which needs the second head)
 ARMS = {
     "full-precision twin": (False, True, False),
@@ -47,27 +55,22 @@ ARMS = {
     "both": (True, True, True),
 }
 FIELDS = [
-    "data",
-    "T",
-    "seed",
-    "arm",
-    "epochs",
-    "accuracy",
-    "train_accuracy",
-    "parameters",
-    "bytes",
-    "rate",
-    "seconds",
-    "commit",
-    "machine",
+    *("part", "split", "T", "seed", "arm", "epochs", "accuracy", "train_accuracy", "parameters", "bytes"),
+    *("hardened", "hardened_bytes", "sops", "attention", "rate", "seconds", "commit", "machine"),
 ]
 
 
+def recordings(part: str, seed: int) -> DataConfig:
+    """What a seed trains on."""
+    return DataConfig(name="nmnist", T=4, binning="count", split=PARTS[part][seed % len(PARTS[part])])
+
+
 def trained(
-    seed: int, arm: str, teacher: nn.Module | None, epochs: int
+    part: str, seed: int, arm: str, teacher: nn.Module | None, epochs: int
 ) -> tuple[SpikingModel, dict[str, object]]:
     """A model and its row."""
-    start, data = time.perf_counter(), load_dataset(DATA)
+    start, config = time.perf_counter(), recordings(part, seed)
+    data = load_dataset(config)
     binary, reversible, distilled = ARMS[arm]
     manual_seed(seed)
     two_heads = reversible or distilled
@@ -80,21 +83,22 @@ def trained(
     )
     if binary:
         quantise_(model, BINARY)
-    config = InformationEnhancementConfig(
+    enhancement = InformationEnhancementConfig(
         distill="hard" if distilled else "none", weight=0.5 if two_heads else 0.0
     )
     history = fit(
         model,
         data.train,
-        InformationEnhancement(config, teacher=teacher if distilled else None),
+        InformationEnhancement(enhancement, teacher=teacher if distilled else None),
         optimiser=OptimiserConfig(name="adamw", lr=LR, weight_decay=0.06, warmup_epochs=2),
-        train=TrainConfig(epochs=epochs, batch_size=BATCH, seed=seed, threads=1, precision="32"),
+        train=TrainConfig(epochs=epochs, batch_size=BATCH[part], seed=seed, threads=1, precision="32"),
         augment=AugmentConfig(shift=2),
         quiet=True,
     )
     found = evaluate(model.eval(), data.test)
-    return model, {
-        "data": "nmnist",
+    row = {
+        "part": part,
+        "split": config.split,
         "T": data.T,
         "seed": seed,
         "arm": arm,
@@ -104,13 +108,17 @@ def trained(
         "parameters": sum(p.numel() for p in model.parameters()),
         "bytes": weight_bytes(model),
         "rate": round(statistics.mean(found.rates.values()), 4),
+    }
+    if binary:  # the twin stays float: it is the teacher
+        row |= shipped(copy.deepcopy(model), data, SHIPPED, seed)
+    return model, row | {
         "seconds": round(time.perf_counter() - start, 1),
         "commit": commit(),
         "machine": machine(),
     }
 
 
-def seed_rows(seed: int, done: set[str], epochs: int, path: Path) -> None:
+def seed_rows(part: str, seed: int, done: set[str], epochs: int, path: Path) -> None:
     """All arms of a seed that have no row; the twin is trained again where a teacher is wanted."""
     wanted = [arm for arm in ARMS if arm not in done]
     needs_teacher = any(ARMS[arm][2] for arm in wanted)
@@ -118,7 +126,7 @@ def seed_rows(seed: int, done: set[str], epochs: int, path: Path) -> None:
     for arm in ARMS:
         if arm not in wanted and not (arm == "full-precision twin" and needs_teacher):
             continue
-        model, row = trained(seed, arm, teacher, epochs)
+        model, row = trained(part, seed, arm, teacher, epochs)
         if arm == "full-precision twin":
             teacher = copy.deepcopy(model)
         if arm in wanted:
@@ -136,19 +144,20 @@ def append(path: Path, row: dict[str, object]) -> None:
         writer.writerow(row)
 
 
-def run(path: Path, seeds: list[int], jobs: int, epochs: int) -> None:
+def run(part: str, path: Path, seeds: list[int], jobs: int, epochs: int) -> None:
     """Train what has no row yet; rows are appended as they come."""
     rows = read(path)
-    load_dataset(DATA)  # fill the cache before the workers ask for it
+    for seed in seeds:  # fill the cache before the workers ask for it
+        load_dataset(recordings(part, seed))
     done = {seed: {row["arm"] for row in rows if int(row["seed"]) == seed} for seed in seeds}
-    Parallel(n_jobs=jobs)(delayed(seed_rows)(seed, done[seed], epochs, path) for seed in seeds)
+    Parallel(n_jobs=jobs)(delayed(seed_rows)(part, seed, done[seed], epochs, path) for seed in seeds)
 
 
 def table(path: Path) -> None:
     """A results file as Markdown; differences are paired with plain binary."""
     rows = read(path)
-    print("| arm | accuracy | points over plain binary | bytes | rate |")
-    print("|" + " --- |" * 5)
+    print("| arm | accuracy | points over plain binary | hardened | bytes | SOPs | of attention | rate |")
+    print("|" + " --- |" * 8)
     values = {
         arm: {row["seed"]: 100 * float(row["accuracy"]) for row in rows if row["arm"] == arm} for arm in ARMS
     }
@@ -159,7 +168,22 @@ def table(path: Path) -> None:
         gaps = [found[seed] - base[seed] for seed in found if seed in base]
         own = [row for row in rows if row["arm"] == arm]
         rate = statistics.mean(float(row["rate"]) for row in own)
-        print(f"| {arm} | {spread(list(found.values()))} | {spread(gaps)} | {own[0]['bytes']} | {rate:.3f} |")
+        programs = [row for row in own if row["hardened"]]
+        sops, attention = (
+            f"{statistics.mean(float(row[key]) for row in programs):,.0f}" if programs else "-"
+            for key in ("sops", "attention")
+        )
+        cells = [
+            arm,
+            spread(list(found.values())),
+            spread(gaps),
+            spread([100 * float(row["hardened"]) for row in programs]),
+            f"{int(own[0]['hardened_bytes' if programs else 'bytes']):,}",
+            sops,
+            attention,
+            f"{rate:.3f}",
+        ]
+        print(f"| {' | '.join(cells)} |")
 
 
 def spread(values: list[float]) -> str:
@@ -248,19 +272,19 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     runs = commands.add_parser("run")
+    runs.add_argument("--part", choices=sorted(PARTS), default="low-data")
     runs.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     runs.add_argument("--jobs", type=int, default=2)
     runs.add_argument("--epochs", type=int, default=EPOCHS)
-    runs.add_argument(
-        "--out", type=Path, default=Path(__file__).parent.parent / "results" / "bestformer_nmnist.csv"
-    )
+    runs.add_argument("--out", type=Path)
     tables = commands.add_parser("table")
     tables.add_argument("file", type=Path)
     memories = commands.add_parser("memory", parents=[bench.parser("", rounds=1)], add_help=False)
     memories.add_argument("--batch", type=int, default=32)
     arguments = parser.parse_args()
     if arguments.command == "run":
-        run(arguments.out, arguments.seeds, arguments.jobs, arguments.epochs)
+        out = arguments.out or Path(__file__).parent.parent / "results" / f"bestformer_{arguments.part}.csv"
+        run(arguments.part, out, arguments.seeds, arguments.jobs, arguments.epochs)
     elif arguments.command == "table":
         table(arguments.file)
     else:
