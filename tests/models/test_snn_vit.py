@@ -55,6 +55,26 @@ def test_parameters_and_map(name, channels, size, options, parameters, spikes):
         assert model.eval().features(torch.zeros(1, 1, channels, size, size)).shape[2:] == spikes
 
 
+@pytest.mark.parametrize(
+    ("name", "published"), [("snn_vit_8_256", 13.7), ("snn_vit_8_384", 30.4), ("snn_vit_8_512", 53.7)]
+)
+def test_the_sizes_for_imagenet_have_the_published_parameters(name, published):
+    with torch.device("meta"):
+        model = create_model(name, num_classes=1000, in_channels=3, input_size=(224, 224), T=4)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(published * 1e6, rel=0.005)
+
+
+def test_the_pyramid_trains_and_every_parameter_learns():
+    torch.manual_seed(0)
+    model = create_model("snn_vit_8_256", num_classes=3, input_size=(32, 32), T=2, width=0.25)
+    x = torch.poisson(torch.full((2, 4, 2, 32, 32), 0.5))
+    assert model.features(x).shape == (2, 4, 80, 2, 2)
+    model(x).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+    with pytest.raises(RecipeError, match="give T"):
+        create_model("snn_vit_8_256", num_classes=3, input_size=(32, 32))
+
+
 def test_parameters_by_hand():
     """D^2 (12 depth + 11.8) and what is left: norms, the first stage, the head, the saccadic neurons."""
     D, depth, T = 64, 3, 4

@@ -101,13 +101,20 @@ def pyramid(
     fire: Make,
     convolve: Callable[[int], nn.Module],
     attend: Callable[[int, int], nn.Module],
+    widen: Callable[[int, int, int], nn.Module] | None = None,
 ) -> tuple[nn.Sequential, int]:
     """The skeleton of versions 2 and 3, and its last width.
 
         7x7 s2 (D1/2), conv;  3x3 s2 (D1), conv;  3x3 s2 (D2), conv, conv;  3x3 s2 (D3), 6 blocks;  3x3 s1 (D4), 2 blocks
 
-    `convolve(dim)` makes a convolution block, `attend(dim, tokens)` an attention block; currents go from one to the next.
+    `convolve(dim)` makes a convolution block, `attend(dim, tokens)` an attention block, `widen(before, after, stride)` a step
+    between stages (default: a neuron, a 3x3 convolution, batch-norm); currents go from one to the next.
     """
+    if widen is None:
+
+        def widen(before: int, after: int, stride: int) -> nn.Module:
+            return neuron_conv_norm(before, after, fire(), kernel=3, stride=stride)
+
     first, second = (config.channels(dim) for dim in options.dims[:2])
     third, fourth = (shared_width(dim, config.width, options.heads) for dim in options.dims[2:])
     start = max(1, first // 2)
@@ -115,16 +122,15 @@ def pyramid(
     features = named(
         down1=conv_norm(config.in_channels, start, kernel=7, stride=2),
         conv1=convolve(start),
-        down2=neuron_conv_norm(start, first, fire(), kernel=3, stride=2),
+        down2=widen(start, first, 2),
         conv2=convolve(first),
-        down3=neuron_conv_norm(first, second, fire(), kernel=3, stride=2),
+        down3=widen(first, second, 2),
         conv3_1=convolve(second),
         conv3_2=convolve(second),
     )
     before = second
     for stage, (dim, count) in enumerate(zip((third, fourth), options.blocks, strict=True), start=3):
-        down = neuron_conv_norm(before, dim, fire(), kernel=3, stride=2 if stage == 3 else 1)
-        features.add_module(f"down{stage + 1}", down)
+        features.add_module(f"down{stage + 1}", widen(before, dim, 2 if stage == 3 else 1))
         for number in range(1, count + 1):
             features.add_module(f"block{stage}_{number}", attend(dim, height * width))
         before = dim

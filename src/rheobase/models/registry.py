@@ -43,6 +43,7 @@ from rheobase.models.snn_vit import (
     snn_vit_dvs,
     snn_vit_small,
 )
+from rheobase.models.snn_vit_pyramid import SNNViT8_256, SNNViT8_384, SNNViT8_512, snn_vit_pyramid
 from rheobase.models.spike_time import SpikeTimeOptions, spike_time
 from rheobase.models.spikformer import (
     Spikformer4_384,
@@ -111,6 +112,9 @@ MODELS: dict[str, Entry] = {
     "spikingformer_8_512": Entry(spikingformer, "lif_sj", "gap", Spikingformer8_512),
     "spikingformer_event": Entry(spikingformer, "lif_sj", "gap", SpikingformerEvent),
     "spikingformer_small": Entry(spikingformer, "lif_sj", "gap", SpikingformerSmall),
+    "snn_vit_8_256": Entry(snn_vit_pyramid, "lif_sj", "gap", SNNViT8_256),
+    "snn_vit_8_384": Entry(snn_vit_pyramid, "lif_sj", "gap", SNNViT8_384),
+    "snn_vit_8_512": Entry(snn_vit_pyramid, "lif_sj", "gap", SNNViT8_512),
     "snn_vit_cifar": Entry(snn_vit_cifar, "lif_sj", "gap", CIFAROptions),
     "snn_vit_dvs": Entry(snn_vit_dvs, "lif_sj", "gap", DVSOptions),
     "snn_vit_small": Entry(snn_vit_small, "lif_sj", "gap", SmallOptions),
