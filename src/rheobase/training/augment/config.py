@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rheobase.config import Config
+from rheobase.training.augment.rand_augment import RandAugment
 from rheobase.training.augment.sequence import SequenceAugment
 
 Policy = Literal["nda", "nda_small", "wide"]
@@ -46,6 +47,8 @@ class AugmentConfig(Config):
     mixup: float = Field(default=0.0, ge=0)
     cutmix: float = Field(default=0.0, ge=0)
     mix_share: float = Field(default=1.0, ge=0, le=1)
+    rand: RandAugment = RandAugment()
+    """Of still images, before everything else."""
     sequence: SequenceAugment = SequenceAugment()
     """Of signals, before two samples are mixed."""
 

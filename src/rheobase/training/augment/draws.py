@@ -11,6 +11,7 @@ from rheobase.training.augment.config import AugmentConfig
 from rheobase.training.augment.counts import disturbed
 from rheobase.training.augment.geometry import cut_out, roll, shifted, turn
 from rheobase.training.augment.policies import choose
+from rheobase.training.augment.rand_augment import RandAugment, rand_augmented
 from rheobase.training.augment.sequence import (
     SequenceAugment,
     SequenceDraws,
@@ -18,7 +19,7 @@ from rheobase.training.augment.sequence import (
     draw_sequence,
 )
 
-SCALARS = {"drop", "jitter"}
+SCALARS = {"drop", "jitter", "rand"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,10 @@ class Draws:
     holes: NDArray[np.int64] | None = None
     areas: NDArray[np.float64] | None = None
     seeds: NDArray[np.int64] | None = None
+    image_seeds: NDArray[np.int64] | None = None
     drop: float = 0.0
     jitter: float = 0.0
+    rand: RandAugment | None = None
     sequence: SequenceDraws | None = None
 
     def of(self, rows: NDArray[np.int64]) -> "Draws":
@@ -76,6 +79,7 @@ def draw(config: AugmentConfig, count: int, rng: np.random.Generator) -> Draws:
         if config.policy == "wide":
             moves, areas, centres = chosen.moves, chosen.areas, rng.random((count, 2))
     seeds = rng.integers(1 << 62, size=count) if config.drop or config.time_jitter else None
+    image_seeds = rng.integers(1 << 62, size=count) if config.rand.changes else None
     return Draws(
         moves,
         rolls,
@@ -86,8 +90,10 @@ def draw(config: AugmentConfig, count: int, rng: np.random.Generator) -> Draws:
         holes,
         areas,
         seeds,
+        image_seeds,
         config.drop,
         config.time_jitter,
+        config.rand if config.rand.changes else None,
         sequence=None if config.sequence == SequenceAugment() else draw_sequence(config.sequence, count, rng),
     )
 
@@ -98,8 +104,10 @@ def augmented(frames: NDArray[Any], draws: Draws) -> NDArray[Any]:
     Shape: frames `[n, T, C, H, W]`.
 
     Raises:
-        RecipeError: polarities are to be swapped, and the frames have not two channels.
+        RecipeError: polarities are to be swapped, and the frames have not two channels; or `rand`, and they are no images.
     """
+    if draws.image_seeds is not None and draws.rand is not None:
+        frames = rand_augmented(frames, draws.image_seeds, draws.rand)
     if draws.moves is not None:
         frames = shifted(frames, draws.moves)
     if draws.rolls is not None:
