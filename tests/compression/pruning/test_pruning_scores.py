@@ -18,7 +18,7 @@ from rheobase.compression.pruning.groups import positions
 from rheobase.compression.pruning.scores import hrank, l1, rank, sca, svs
 from rheobase.compression.pruning.scores.base import Subject
 from rheobase.compression.pruning.scores.sca import membranes
-from rheobase.compression.pruning.trace import call
+from rheobase.compression.pruning.tracing import call
 from rheobase.layers import Conv2d, Flatten, Linear
 from rheobase.neurons import IF, LIF, NeuronConfig
 from rheobase.objectives import capture

@@ -7,7 +7,7 @@ from rheobase.compression.pruning.mask import mask_
 from rheobase.compression.pruning.plan import Cut, GroupPlan, PrunePlan, apply_plan, pruned_shapes
 from rheobase.compression.pruning.prune import plan_pruning, prune_, prune_iteratively
 from rheobase.compression.pruning.scores import SlimmingPenalty, batch_norm_scales
-from rheobase.compression.pruning.trace import trace
+from rheobase.compression.pruning.tracing import trace
 
 __all__ = [
     "SCORE_NAMES",

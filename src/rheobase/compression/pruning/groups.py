@@ -7,7 +7,7 @@ import numpy as np
 from rheobase.compression.pruning.errors import PruneError
 from rheobase.compression.pruning.plan import Cut, PrunePlan
 from rheobase.compression.pruning.tensors import module_of
-from rheobase.compression.pruning.trace import Trace
+from rheobase.compression.pruning.tracing import Trace
 
 
 @dataclass(frozen=True, eq=False)

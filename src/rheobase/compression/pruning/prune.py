@@ -15,7 +15,7 @@ from rheobase.compression.pruning.plan import GroupPlan, PrunePlan, apply_plan
 from rheobase.compression.pruning.scores import rank
 from rheobase.compression.pruning.scores.base import Subject
 from rheobase.compression.pruning.tensors import tensors
-from rheobase.compression.pruning.trace import Run, Trace, call, trace
+from rheobase.compression.pruning.tracing import Run, Trace, call, trace
 from rheobase.errors import RecipeError, RheobaseError
 
 Pointwise = tuple[type[nn.Module], ...]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rheobase.compression.pruning.choose import Ranking
 from rheobase.compression.pruning.config import PruneConfig
 from rheobase.compression.pruning.groups import Group
-from rheobase.compression.pruning.trace import Run, Trace
+from rheobase.compression.pruning.tracing import Run, Trace
 
 
 @dataclass(frozen=True, eq=False)
