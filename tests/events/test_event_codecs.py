@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rheobase.errors import RheobaseError
-from rheobase.events import codecs, decode_native, stream
+from rheobase.events import checking, codecs, decode_native, stream
 from rheobase.events.aedat2 import CAMERAS
 from rheobase.events.codecs import Decoder
+from rheobase.events.room import ARRAYS, Room
 
 CASES = [
     (codecs.DAT, [0, 0]),
@@ -51,7 +52,7 @@ def test_c_and_numpy_agree_block_by_block(codec, state):
     @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     @given(words(codec.record), st.lists(st.integers(0, 300), max_size=3))
     def agree(data, cuts):
-        native, plain = Decoder(codec, state), np.array(state, dtype=np.int64)
+        native, plain = Decoder(codec, state, Room()), np.array(state, dtype=np.int64)
         edges = sorted({0, len(data), *(min(cut * codec.record, len(data)) for cut in cuts)})
         for first, last in pairwise(edges):
             block = native.block(data[first:last], first)
@@ -81,7 +82,7 @@ def test_long_blocks_with_few_skipped_records(codec, state):
         data = pairs.astype("<u4").tobytes()
     else:
         data = rng.integers(0, 2 ** (8 * codec.record), n).astype(f"<u{codec.record}").tobytes()
-    block, plain = Decoder(codec, state).block(data, 0), np.array(state, dtype=np.int64)
+    block, plain = Decoder(codec, state, Room()).block(data, 0), np.array(state, dtype=np.int64)
     expected = codec.plain(data, plain)
     assert len(block) == len(expected.t)
     for name in "xytp":
@@ -90,7 +91,7 @@ def test_long_blocks_with_few_skipped_records(codec, state):
 
 def test_time_high_may_come_first_or_late():
     data = struct.pack("<4I", 1 << 28 | 7, 8 << 28 | 1, 1 << 28 | 7, 8 << 28 | 1)
-    block = Decoder(codecs.EVT2, [-1, 0]).block(data, 100)
+    block = Decoder(codecs.EVT2, [-1, 0], Room()).block(data, 100)
     assert block.t.tolist() == [64] and block.place(0) == "byte 108"
 
 
@@ -99,13 +100,13 @@ def test_time_high_may_come_first_or_late():
 )
 @pytest.mark.parametrize("at", [0, 1, 299])
 def test_c_finds_what_numpy_finds(name, value, at, monkeypatch):
-    arrays = {key: np.full(300, 5 if key == "t" else 1, kind) for key, kind in stream.ARRAYS.items()}
+    arrays = {key: np.full(300, 5 if key == "t" else 1, kind) for key, kind in ARRAYS.items()}
     arrays[name][at] = value
     block = stream.Block(*arrays.values(), stream.places("event", 0))
     faults = []
     for way in ("c", "numpy"):
         monkeypatch.setenv("RHEOBASE_READING", way)
-        faults.append(stream._fault(block, 9, 9, 4, True))
+        faults.append(checking._fault(block, 9, 9, 4, True))
     assert faults[0] == faults[1] and faults[0] is not None
     assert faults[0][0] == at
 
@@ -113,13 +114,13 @@ def test_c_finds_what_numpy_finds(name, value, at, monkeypatch):
 def test_numpy_alone_warns_once_and_an_unknown_way_is_named(monkeypatch):
     monkeypatch.setenv("RHEOBASE_READING", "fortran")
     with pytest.raises(RheobaseError, match="RHEOBASE_READING: unknown way to read 'fortran'"):
-        Decoder(codecs.DAT, [0, 0])
+        Decoder(codecs.DAT, [0, 0], Room())
     monkeypatch.delenv("RHEOBASE_READING")
     monkeypatch.setattr("rheobase.native.compiler", lambda: None)
     decode_native.library.cache_clear()
     try:
         with pytest.warns(UserWarning, match="falls back to NumPy, several times slower"):
             assert decode_native.library() is None
-        assert len(Decoder(codecs.DAT, [0, 0]).block(bytes(16), 0)) == 2
+        assert len(Decoder(codecs.DAT, [0, 0], Room()).block(bytes(16), 0)) == 2
     finally:
         decode_native.library.cache_clear()

@@ -19,9 +19,11 @@ import numpy as np
 
 from rheobase.errors import DataError
 from rheobase.events.codecs import AEDAT2, Decoder, records
+from rheobase.events.format import Format
 from rheobase.events.header import header_lines, require
 from rheobase.events.recording import Recording
-from rheobase.events.stream import BLOCK_BYTES, Damage, Format, Source, Stream
+from rheobase.events.source import Source
+from rheobase.events.stream import BLOCK_BYTES, Damage, Stream
 
 VERSION = b"#!AER-DAT2.0"
 END = "End Of ASCII Header"
@@ -90,7 +92,7 @@ def _open(source: Source, width: int | None, height: int | None) -> Stream:
     if not source.read(0, len(VERSION)).startswith(VERSION):
         raise Damage("byte 0", f"expected {VERSION.decode()}, the first line of an AEDAT 2.0 file")
     camera, start = _camera(source, width, height)
-    blocks = records(source, start, Decoder(AEDAT2, camera.state()))
+    blocks = records(source, start, Decoder(AEDAT2, camera.state(), source.room))
     return Stream(
         blocks,
         camera.width if width is None else width,

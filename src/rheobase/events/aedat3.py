@@ -20,9 +20,11 @@ from itertools import pairwise
 import numpy as np
 
 from rheobase.events.codecs import AEDAT3, Decoder
+from rheobase.events.format import Format
 from rheobase.events.header import header_lines, require, side
 from rheobase.events.recording import Recording
-from rheobase.events.stream import BLOCK_BYTES, Block, Damage, Format, Source, Stream
+from rheobase.events.source import Source
+from rheobase.events.stream import BLOCK_BYTES, Block, Damage, Stream
 
 VERSION = b"#!AER-DAT3.1"
 END = "!END-HEADER"
@@ -68,7 +70,7 @@ def _open(source: Source, width: int | None, height: int | None) -> Stream:
 
 
 def _blocks(source: Source, start: int) -> Iterator[Block]:
-    decoder = Decoder(AEDAT3, [0])
+    decoder = Decoder(AEDAT3, [0], source.room)
     while start < source.size:
         header = source.read(start, PACKET.size)
         if len(header) < PACKET.size:

@@ -8,7 +8,9 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
-from rheobase.events.stream import Block, Damage, Format, Source, Stream, places
+from rheobase.events.format import Format
+from rheobase.events.source import Source
+from rheobase.events.stream import Block, Damage, Stream, places
 
 VERSION = b"#!AER-DAT4.0"
 

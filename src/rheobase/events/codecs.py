@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.events.decode_native import native
-from rheobase.events.stream import BLOCK_BYTES, Block, Damage, Source
+from rheobase.events.room import Room
+from rheobase.events.source import Source
+from rheobase.events.stream import BLOCK_BYTES, Block, Damage
 
 Ints = NDArray[np.int64]
 
@@ -41,10 +43,11 @@ class Codec:
 class Decoder:
     """Decodes block after block; `state` is carried from one to the next."""
 
-    def __init__(self, codec: Codec, state: list[int]):
-        self.codec, self.state = codec, np.array(state, dtype=np.int64)
-        self._library, self._room = native(), 0
-        self._scratch: tuple[NDArray[Any], ...] = ()
+    def __init__(self, codec: Codec, state: list[int], room: Room):
+        self.codec, self.state, self.room = codec, np.array(state, dtype=np.int64), room
+        library = native()
+        self._decode = None if library is None else getattr(library, f"decode_{codec.name}")
+        self._state = self.state.ctypes.data
 
     def block(self, data: bytes, start: int) -> Block:
         """The events of whole records, the first of which lies at byte `start`; valid until the next block."""
@@ -53,18 +56,12 @@ class Decoder:
         def place(i: int) -> str:
             return f"byte {start + self.codec.record * int(self.codec.plain(data, before.copy()).at[i])}"
 
-        if self._library is None:
+        if self._decode is None:
             x, y, t, p, _ = self.codec.plain(data, self.state)
             return Block(x, y, t, p, place)
         records = len(data) // self.codec.record
-        if (room := records * self.codec.most + 1) > self._room:
-            kinds = (np.uint16, np.uint16, np.int64, np.uint8)
-            self._room, self._scratch = room, tuple(np.empty(room, kind) for kind in kinds)
-        decode = getattr(self._library, f"decode_{self.codec.name}")
-        outputs = [array.ctypes.data for array in self._scratch]
-        count = decode(data, records, self.state.ctypes.data, *outputs)
-        x, y, t, p = (array[:count] for array in self._scratch)
-        return Block(x, y, t, p, place)
+        outputs = self.room.free(records * self.codec.most + 1)
+        return self.room.decoded(self._decode(data, records, self._state, *outputs), place)
 
 
 def records(source: Source, start: int, decoder: Decoder) -> Iterator[Block]:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.events.fields import FieldBlocks
+from rheobase.events.format import Format
 from rheobase.events.recording import Recording
-from rheobase.events.stream import Block, Damage, Format, Source, Stream, places
+from rheobase.events.source import Source
+from rheobase.events.stream import Block, Damage, Stream, places
 
 FIELDS = ("x", "y", "t", "p")
 LINE_LIMIT = 1 << 16

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define OUT uint16_t *x, uint16_t *y, int64_t *t, uint8_t *p
+#define OUT uint16_t *restrict x, uint16_t *restrict y, int64_t *restrict t, uint8_t *restrict p
 
 static uint32_t le32(const uint8_t *d)
 {
@@ -18,7 +18,7 @@ static uint32_t be32(const uint8_t *d)
     return d[3] | (uint32_t)d[2] << 8 | (uint32_t)d[1] << 16 | (uint32_t)d[0] << 24;
 }
 
-enum { BATCH = 256 };
+enum { BATCH = 512 };
 
 /* A 32-bit counter of ticks that wraps: state[0] the last raw value, state[1] what the wraps so far add. */
 static int64_t unwrap32(uint32_t raw, int64_t *state)
@@ -29,25 +29,30 @@ static int64_t unwrap32(uint32_t raw, int64_t *state)
     return state[1] + raw;
 }
 
-/* Times that `get` finds in records of 8 bytes. In a batch that does not fall, nothing wraps. */
-static inline void times(const uint8_t *data, int64_t n, int64_t *state, int64_t *t, uint32_t (*get)(const uint8_t *))
+/* The first and the second words of `m` records of 8 bytes. */
+static inline void split(const uint8_t *data, int64_t m, uint32_t (*get)(const uint8_t *), uint32_t *restrict first,
+                         uint32_t *restrict second)
 {
-    uint32_t raw[BATCH + 1];
-    for (int64_t first = 0; first < n; first += BATCH) {
-        int64_t left = n - first, m = left < BATCH ? left : BATCH, falls = state[0] > get(data + 8 * first);
+    for (int64_t i = 0; i < m; i++) {
+        first[i] = get(data + 8 * i);
+        second[i] = get(data + 8 * i + 4);
+    }
+}
+
+/* Times of a batch of raw ones. Where none falls, none wraps. */
+static inline void times(const uint32_t *restrict raw, int64_t m, int64_t *state, int64_t *restrict t)
+{
+    uint32_t falls = state[0] > raw[0];
+    for (int64_t i = 1; i < m; i++)
+        falls |= raw[i] < raw[i - 1];
+    if (falls) {
         for (int64_t i = 0; i < m; i++)
-            raw[i] = get(data + 8 * (first + i));
-        for (int64_t i = 1; i < m; i++)
-            falls |= raw[i] < raw[i - 1];
-        if (falls) {
-            for (int64_t i = 0; i < m; i++)
-                t[first + i] = unwrap32(raw[i], state);
-        } else {
-            const int64_t base = state[1];
-            for (int64_t i = 0; i < m; i++)
-                t[first + i] = base + raw[i];
-            state[0] = raw[m - 1];
-        }
+            t[i] = unwrap32(raw[i], state);
+    } else {
+        const int64_t base = state[1];
+        for (int64_t i = 0; i < m; i++)
+            t[i] = base + raw[i];
+        state[0] = raw[m - 1];
     }
 }
 
@@ -73,12 +78,17 @@ static int64_t next_high(int64_t high, int bits, int64_t *state)
 
 int64_t decode_dat(const uint8_t *data, int64_t n, int64_t *state, OUT)
 {
-    times(data, n, state, t, le32);
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t word = le32(data + 8 * i + 4);
-        x[i] = word & 0x3FFF;
-        y[i] = word >> 14 & 0x3FFF;
-        p[i] = word >> 28;
+    uint32_t raw[BATCH], word[BATCH];
+    for (int64_t first = 0; first < n; first += BATCH) {
+        int64_t left = n - first, m = left < BATCH ? left : BATCH;
+        split(data + 8 * first, m, le32, raw, word);
+        times(raw, m, state, t + first);
+        for (int64_t i = 0; i < m; i++)
+            x[first + i] = word[i] & 0x3FFF;
+        for (int64_t i = 0; i < m; i++)
+            y[first + i] = word[i] >> 14 & 0x3FFF;
+        for (int64_t i = 0; i < m; i++)
+            p[first + i] = word[i] >> 28;
     }
     return n;
 }
@@ -90,15 +100,14 @@ int64_t decode_aedat2(const uint8_t *data, int64_t n, int64_t *state, OUT)
     const uint32_t other = state[2], xm = state[4], ym = state[6], flip = state[8];
     const int xs = state[3], ys = state[5], ps = state[7];
     const uint32_t right = state[9], bottom = state[10];
-    uint32_t word[BATCH];
+    uint32_t raw[BATCH], word[BATCH];
     uint8_t flags[BATCH];
     int64_t k = 0;
     for (int64_t first = 0; first < n; first += BATCH, data += 8 * BATCH) {
         int64_t left = n - first, m = left < BATCH ? left : BATCH;
         uint32_t others = 0;
-        times(data + 4, m, state, t + k, be32);
-        for (int64_t i = 0; i < m; i++)
-            word[i] = be32(data + 8 * i);
+        split(data, m, be32, word, raw);
+        times(raw, m, state, t + k);
         for (int64_t i = 0; i < m; i++)
             others |= word[i] & other;
         for (int64_t i = 0; i < m; i++)
@@ -118,16 +127,15 @@ int64_t decode_aedat2(const uint8_t *data, int64_t n, int64_t *state, OUT)
 int64_t decode_aedat3(const uint8_t *data, int64_t n, int64_t *state, OUT)
 {
     const int64_t base = state[0];
-    uint32_t word[BATCH];
+    uint32_t raw[BATCH], word[BATCH];
     uint8_t flags[BATCH];
     int64_t k = 0;
     for (int64_t first = 0; first < n; first += BATCH, data += 8 * BATCH) {
         int64_t left = n - first, m = left < BATCH ? left : BATCH;
         uint32_t valid = 1;
+        split(data, m, le32, word, raw);
         for (int64_t i = 0; i < m; i++)
-            word[i] = le32(data + 8 * i);
-        for (int64_t i = 0; i < m; i++)
-            t[k + i] = base + (le32(data + 8 * i + 4) & 0x7FFFFFFF);
+            t[k + i] = base + (raw[i] & 0x7FFFFFFF);
         for (int64_t i = 0; i < m; i++)
             valid &= word[i];
         for (int64_t i = 0; i < m; i++)

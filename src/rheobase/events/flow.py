@@ -10,9 +10,12 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from rheobase.errors import DataError, unknown
+from rheobase.events.checking import checked
+from rheobase.events.format import Format
 from rheobase.events.read import FORMATS, HEAD_BYTES, find_format
 from rheobase.events.recording import Recording
-from rheobase.events.stream import Format, Source, checked, opened
+from rheobase.events.room import ARRAYS
+from rheobase.events.source import Source, opened
 
 PIPED = ("aedat2", "csv", "dat", "evt2", "evt21", "evt3")
 """Formats that are read from front to back."""
@@ -115,10 +118,8 @@ def flow(
         def parts() -> Iterator[Recording]:
             with made.reporting(source, salvage):
                 for block in checked(stream.blocks, wide, high):
-                    arrays = {
-                        name: getattr(block, name).copy() for name in "xytp"
-                    }  # blocks reuse their memory
-                    yield Recording(**arrays, width=wide, height=high, time_unit=stream.time_unit)
+                    arrays = {name: getattr(block, name).astype(kind) for name, kind in ARRAYS.items()}
+                    yield Recording.of_checked(arrays, width=wide, height=high, time_unit=stream.time_unit)
 
         yield Flow(made.name, wide, high, stream.time_unit, parts())
 

@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 
 from rheobase.errors import DataError
 from rheobase.events.fields import BLOCK_EVENTS, FieldBlocks
+from rheobase.events.format import Format
 from rheobase.events.header import side
 from rheobase.events.recording import Recording
-from rheobase.events.stream import Block, Damage, Format, Source, Stream, places
+from rheobase.events.source import Source
+from rheobase.events.stream import Block, Damage, Stream, places
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 NAMES = {"x": ("x", "xs"), "y": ("y", "ys"), "t": ("t", "ts"), "p": ("p", "ps", "pol", "polarity")}

@@ -4,9 +4,10 @@ import re
 
 from rheobase.errors import DataError
 from rheobase.events.recording import Recording
-from rheobase.events.stream import SIDE_LIMIT, Damage, Source
+from rheobase.events.source import Source
+from rheobase.events.stream import SIDE_LIMIT, Damage
 
-HEADER_LIMIT = 4 << 20
+HEADER_USUAL, HEADER_LIMIT = 1 << 14, 4 << 20
 
 
 def header_lines(source: Source, mark: bytes, ends: str) -> tuple[list[str], int]:
@@ -18,11 +19,16 @@ def header_lines(source: Source, mark: bytes, ends: str) -> tuple[list[str], int
     Raises:
         Damage: the file ends in the header, or the header is larger than 4 MiB.
     """
-    data = source.read(0, HEADER_LIMIT)
+    data = source.read(0, HEADER_USUAL)
     lines: list[str] = []
     start = 0
-    while data.startswith(mark, start):
+    while True:
         stop = data.find(b"\n", start)
+        if stop < 0 and len(data) == HEADER_USUAL:
+            data = source.read(0, HEADER_LIMIT)
+            stop = data.find(b"\n", start)
+        if not data.startswith(mark, start):
+            break
         line = data[start:stop].removesuffix(b"\r") if stop >= 0 else data[start:]
         if any(byte < 32 and byte != 9 for byte in line):
             break

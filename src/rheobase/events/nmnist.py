@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import DataError
+from rheobase.events.format import Format
 from rheobase.events.recording import Recording
-from rheobase.events.stream import BLOCK_BYTES, Block, Damage, Format, Source, Stream, bytes_source
+from rheobase.events.source import Source, bytes_source
+from rheobase.events.stream import BLOCK_BYTES, Block, Damage, Stream
 
 SIZE = 34
 EVENT_BYTES = 5

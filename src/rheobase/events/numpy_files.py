@@ -19,8 +19,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from rheobase.events.fields import BLOCK_EVENTS, FieldBlocks, require_fields
+from rheobase.events.format import Format
 from rheobase.events.recording import Recording
-from rheobase.events.stream import Block, Damage, Format, Source, Stream, places
+from rheobase.events.source import Source
+from rheobase.events.stream import Block, Damage, Stream, places
 
 NPY_MAGIC, ZIP_MAGIC = b"\x93NUMPY", b"PK\x03\x04"
 DEFLATE_RATIO = 1032

@@ -21,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.events.codecs import DAT, EVT2, EVT3, EVT21, Codec, Decoder, records
+from rheobase.events.format import Format
 from rheobase.events.header import header_lines, require, side
 from rheobase.events.recording import Recording
-from rheobase.events.stream import Damage, Format, Source, Stream, bytes_source
+from rheobase.events.source import Source, bytes_source
+from rheobase.events.stream import Damage, Stream
 
 MARK, END = b"% ", "end"
 DAT_TYPES, DAT_SIZE = (0, 12), 8
@@ -94,7 +96,7 @@ def _opener(name: str, codec: Codec, title: str) -> Callable[[Source, int | None
             state[2] = int(facts.get("endianness") == "legacy")
         wide, high = _size(facts, width, height)
         most = source.size // codec.record
-        return Stream(records(source, start, Decoder(codec, state)), wide, high, most=most)
+        return Stream(records(source, start, Decoder(codec, state, source.room)), wide, high, most=most)
 
     return open_raw
 
@@ -112,7 +114,7 @@ def _open_dat(source: Source, width: int | None, height: int | None) -> Stream:
             f"events of type {typed[0]} and {typed[1]} bytes; expected type 0 or 12 (CD events) and 8 bytes",
         )
     wide, high = _size(facts, width, height)
-    blocks = records(source, start + 2, Decoder(DAT, [0, 0]))
+    blocks = records(source, start + 2, Decoder(DAT, [0, 0], source.room))
     return Stream(blocks, wide, high, most=source.size // DAT.record)
 
 

@@ -11,12 +11,14 @@ from rheobase.events.aedat2 import AEDAT2_FORMAT
 from rheobase.events.aedat3 import AEDAT3_FORMAT
 from rheobase.events.aedat4 import AEDAT4_FORMAT
 from rheobase.events.csv import CSV_FORMAT
+from rheobase.events.format import Format
 from rheobase.events.hdf5 import HDF5_FORMAT
 from rheobase.events.nmnist import NMNIST_FORMAT
 from rheobase.events.numpy_files import NPY_FORMAT, NPZ_FORMAT
 from rheobase.events.prophesee import DAT_FORMAT, EVT2_FORMAT, EVT3_FORMAT, EVT21_FORMAT
 from rheobase.events.recording import Recording
-from rheobase.events.stream import Damage, Format, opened
+from rheobase.events.source import opened
+from rheobase.events.stream import Damage
 
 FORMATS: dict[str, Format] = {
     made.name: made

@@ -38,17 +38,32 @@ class Recording:
     def __post_init__(self) -> None:
         arrays = {name: np.asarray(getattr(self, name)) for name in "xytp"}
         _check_arrays(arrays)
-        if not (0 < self.width <= 65536 and 0 < self.height <= 65536):
-            raise DataError(
-                f"a sensor of {self.width} x {self.height} pixels; each side must be within 1 and 65536"
-            )
-        if not self.time_unit > 0:
-            raise DataError(
-                f"time_unit is {self.time_unit} seconds a tick; it must be above 0 (1e-6 for microseconds)"
-            )
+        _check_sensor(self.width, self.height, self.time_unit)
         _check_values(arrays, self.width, self.height)
         for name, kind in zip("xytp", (np.uint16, np.uint16, np.int64, np.uint8), strict=True):
             object.__setattr__(self, name, np.ascontiguousarray(arrays[name], dtype=kind))
+
+    @classmethod
+    def of_checked(
+        cls,
+        arrays: dict[str, NDArray[Any]],
+        *,
+        width: int,
+        height: int,
+        label: int | None = None,
+        time_unit: float = 1e-6,
+    ) -> "Recording":
+        """A recording of arrays x, y, t and p that are of its types and were checked as they were decoded.
+
+        Raises:
+            DataError: an impossible sensor or time unit.
+        """
+        _check_sensor(width, height, time_unit)
+        made = object.__new__(cls)
+        facts = {"width": width, "height": height, "label": label, "time_unit": time_unit}
+        for name, value in (arrays | facts).items():
+            object.__setattr__(made, name, value)
+        return made
 
     def __len__(self) -> int:
         return len(self.t)
@@ -77,6 +92,15 @@ class Recording:
                 f"select takes a boolean mask of shape {self.t.shape}; got {mask.dtype} of {mask.shape}"
             )
         return replace(self, x=self.x[mask], y=self.y[mask], t=self.t[mask], p=self.p[mask])
+
+
+def _check_sensor(width: int, height: int, time_unit: float) -> None:
+    if not (0 < width <= 65536 and 0 < height <= 65536):
+        raise DataError(f"a sensor of {width} x {height} pixels; each side must be within 1 and 65536")
+    if not time_unit > 0:
+        raise DataError(
+            f"time_unit is {time_unit} seconds a tick; it must be above 0 (1e-6 for microseconds)"
+        )
 
 
 def _check_arrays(arrays: dict[str, NDArray[Any]]) -> None:

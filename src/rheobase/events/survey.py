@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rheobase.events.format import Format
 from rheobase.events.read import find_format
-from rheobase.events.stream import Block, Damage, Format, opened
+from rheobase.events.source import opened
+from rheobase.events.stream import Block, Damage
 
 PIXEL_LIMIT = 1 << 22
 """Sensors of more pixels are not searched for hot ones."""
