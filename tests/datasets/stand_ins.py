@@ -1,6 +1,7 @@
 """Small synthetic data of the format and layout of each published set, so that loaders run without the data."""
 
 import numpy as np
+from PIL import Image
 from scipy.io import savemat
 
 from rheobase.datasets.cifar import CLASSES_10
@@ -93,3 +94,31 @@ STAND_INS = {
     "shd": lambda root, rng: spike_trains(root, rng, "shd", 20),
     "ssc": lambda root, rng: spike_trains(root, rng, "ssc", 35),
 }
+
+
+def save_image(path, value, size=(13, 10)):
+    """A noisy grey image."""
+    rng = np.random.default_rng(len(path.name))
+    pixels = np.clip(value + rng.integers(-5, 6, (size[1], size[0], 3)), 0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def image_folders(root, parts, count):
+    for part in parts or ("",):
+        for k, name in enumerate(("cat", "dog", "newt")):
+            for i in range(count):
+                save_image(root / part / name / f"{i:03}.{'png' if i % 2 else 'JPEG'}", 80 * k)
+
+
+def tiny_imagenet(root, *, classes, count):
+    base = root / "tiny-imagenet-200"
+    rows = []
+    for k in range(classes):
+        for i in range(count):
+            save_image(base / "train" / f"n{k:02}" / "images" / f"n{k:02}_{i}.JPEG", 40 * k, (64, 64))
+        for i in range(3):
+            name = f"val_{3 * k + i}.JPEG"
+            save_image(base / "val" / "images" / name, 40 * k, (64, 64))
+            rows.append(f"{name}\tn{k:02}\t0\t0\t62\t62\n")
+    (base / "val" / "val_annotations.txt").write_text("".join(rows))

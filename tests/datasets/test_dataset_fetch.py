@@ -32,7 +32,7 @@ class Server(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes */{len(DATA)}")
             self.send_header("Content-Length", "0")
             return self.end_headers()
-        body = DATA[start:]
+        body = DATA[start:] if self.path != "/other" else b"another file"
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -104,6 +104,24 @@ def test_mirrors_are_tried_in_turn(publish, server, tmp_path):
     assert server.asked[-1][1] == f"bytes={len(DATA) // 2}-"
 
 
+def test_all_mirrors_down_names_each_and_keeps_what_came(publish, server, tmp_path, monkeypatch):
+    publish("/none", "/half")
+    urls = (*CARDS["things"].files[0].urls, "http://127.0.0.1:9/closed")  # no server there
+    monkeypatch.setitem(CARDS, "things", Card("Things", "", "", "", (RemoteFile("in/a.zip", urls, MD5),)))
+    with pytest.raises(DataError) as caught:
+        download.fetch("things", tmp_path)
+    assert all(url in str(caught.value) for url in urls) and "copy the file to" in str(caught.value)
+    assert (tmp_path / "in/.a.zip.part").stat().st_size == len(DATA) // 2
+    assert download.fetch("things", tmp_path)[0].path.read_bytes() == DATA
+
+
+def test_a_mirror_of_another_file_is_passed_over(publish, server, tmp_path):
+    """What a bad mirror sent is thrown away, so that the good one does not go on from it."""
+    publish("/other", "/whole")
+    assert download.fetch("things", tmp_path)[0].path.read_bytes() == DATA
+    assert server.asked == [("/other", ""), ("/whole", "")]
+
+
 def test_another_file_is_refused(publish, tmp_path):
     publish("/whole", md5="0" * 32)
     with pytest.raises(DataError, match="what came is not the file"):
@@ -142,6 +160,10 @@ def test_cards_are_of_data_sets_and_whole(name):
     assert found.files or found.get
     for file in found.files:
         assert file.urls and len(file.md5) in (0, 32)
+
+
+def test_every_data_set_has_a_card():
+    assert list(CARDS) == list_datasets()
 
 
 def test_the_page_of_data_sets_has_every_card():

@@ -10,9 +10,26 @@ from rheobase.errors import RecipeError
 
 def test_names():
     assert list_datasets() == [
-        *("asl-dvs", "bonn-eeg", "cifar10", "cifar10-dvs", "cifar10-dvs-sim", "cifar100", "digits-dvs"),
-        *("dvs128-gesture", "fashion-dvs-sim", "fashion-mnist", "folder", "mnist", "motion-dvs-sim"),
-        *("moving-digits-dvs", "ncaltech101", "ncars", "nmnist", "qtdb", "shd", "speech-commands-12", "ssc"),
+        *(
+            "asl-dvs",
+            "bci-iv-2a",
+            "bonn-eeg",
+            "cifar10",
+            "cifar10-dvs",
+            "cifar10-dvs-sim",
+            "cifar100",
+            "digits-dvs",
+        ),
+        *(
+            "dvs128-gesture",
+            "fashion-dvs-sim",
+            "fashion-mnist",
+            "folder",
+            "free-spoken-digits",
+            "image-folder",
+        ),
+        *("imagenet", "mnist", "motion-dvs-sim", "moving-digits-dvs", "ncaltech101", "ncars", "nmnist"),
+        *("physionet-mi", "qtdb", "shd", "speech-commands-12", "speech-commands-35", "ssc", "tiny-imagenet"),
     ]
     with pytest.raises(RecipeError, match="unknown data set 'nmist'; did you mean 'nmnist'"):
         load_dataset(DataConfig(name="nmist"))

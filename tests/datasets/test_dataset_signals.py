@@ -181,13 +181,13 @@ def test_scaling_and_threshold_come_from_the_training_part_alone(tmp_path) -> No
 
 
 def test_damage_and_wrong_options_are_told(tmp_path) -> None:
-    with pytest.raises(DataError, match="found neither"):
+    with pytest.raises(DataError, match="found no speech_commands_v2_test"):
         load_dataset(config("speech-commands-12", tmp_path))
     with pytest.raises(DataError, match="found no QTDB_train"):
         load_dataset(config("qtdb", tmp_path))
     root = bonn_root(tmp_path)
     for changed, message in (
-        ({"split": "low"}, "'official' alone"),
+        ({"split": "low"}, "unknown split of"),
         ({"binning": "count"}, "data.binning is about events"),
         ({"size": 8}, "data.size is about events"),
     ):

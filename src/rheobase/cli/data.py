@@ -77,8 +77,15 @@ def show_command(
     write_json(json, result)
 
 
+COUNTED = 2000
+"""Rows, about evenly drawn, that the mean number of events is taken of: others may lie in files, undecoded."""
+
+
 def _part(frames: "FrameSet") -> dict[str, float]:
-    events = frames.frames.sum((1, 2, 3, 4))
+    import numpy as np
+
+    rows = np.linspace(0, len(frames) - 1, min(len(frames), COUNTED)).astype(np.int64)
+    events = frames.frames[rows].sum((1, 2, 3, 4))
     return {"recordings": len(frames), "events_per_recording": float(events.mean()) if len(frames) else 0.0}
 
 

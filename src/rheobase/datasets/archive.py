@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from rheobase.datasets.root import data_root
 from rheobase.errors import DataError
 
 
@@ -64,6 +65,19 @@ class Archive:
                     if info.filename.startswith(self.prefixes) and not info.is_dir():
                         entries[info.filename] = (info.file_size, info.CRC)
         return entries
+
+
+def find_archive(title: str, places: tuple[str, ...], holds: str, root: Path | None) -> Archive:
+    """The first of the places (zip files or folders) that is there under `root` (else `$RHEOBASE_DATA`).
+
+    Raises:
+        DataError: none is; the message says what they hold.
+    """
+    base = data_root(root, title, " or ".join(places))
+    for place in places:
+        if (base / place).exists():
+            return Archive(base / place)
+    raise DataError(f"{title}: found no {' nor '.join(places)} in {base}. It holds {holds}")
 
 
 def _zip(path: Path) -> zipfile.ZipFile:

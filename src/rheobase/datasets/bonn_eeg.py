@@ -8,15 +8,14 @@ recording that validates or tests.
 Source: Andrzejak et al., Physical Review E 64, 061907 (2001); CC BY 4.0.
 """
 
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rheobase.datasets.archive import Archive
+from rheobase.datasets.archive import Archive, find_archive
 from rheobase.datasets.cache import cached
 from rheobase.datasets.config import DataConfig
-from rheobase.datasets.root import data_root
 from rheobase.datasets.sequences import ANALOG, SignalPool, check_options
 from rheobase.datasets.split import Indices, Split, confirm, stratified_order
 from rheobase.errors import DataError
@@ -28,6 +27,8 @@ CLASSES = ("A", "B", "C", "D", "E")
 RATE, LENGTH = 173.61, 4096  # the files have one sample more
 FROZEN = "6515b27e35d5e372bb854996bb7cbda4c385bd4e79388a05da9e44e8192acd74"
 FRONT = Bands(sampling=RATE)
+find = partial(find_archive, "Bonn EEG", (FILE, FOLDER), "setA/*.txt to setE/*.txt, one whole number a line")
+"""The data under a root: the zip file, or a folder of the same name."""
 
 
 def load(config: DataConfig) -> tuple[SignalPool, Split]:
@@ -106,19 +107,3 @@ def official(names: list[str], labels: Indices, places: Indices) -> Split:
     train = np.setdiff1d(np.arange(len(names)), np.concatenate([test, validation]))
     order = train[stratified_order([names[i] for i in train], labels[train], seed=0)]
     return Split(order, validation, test)
-
-
-def find(root: Path | None) -> Archive:
-    """The data under `root` (else `$RHEOBASE_DATA`): the zip file, or a folder of the same name.
-
-    Raises:
-        DataError: neither is there.
-    """
-    base = data_root(root, "Bonn EEG", f"{FILE} (or the folder {FOLDER})")
-    for path in (base / FILE, base / FOLDER):
-        if path.exists():
-            return Archive(path)
-    raise DataError(
-        f"Bonn EEG: found neither {FILE} nor the folder {FOLDER} in {base}. It holds setA/*.txt to setE/*.txt, one whole "
-        "number a line"
-    )

@@ -80,6 +80,21 @@ CARDS: dict[str, Card] = {
         ),
         "unpack it, and the archives in it, to ASLDVS/<letter>/*.mat",
     ),
+    "bci-iv-2a": Card(
+        "BCI Competition IV 2a",
+        "5,184 trials of four imagined movements of 9 people, EEG of 22 channels, 250 Hz, 4 s",
+        "see the competition's page; cite",
+        "Brunner et al. 2008; Tangermann et al., Frontiers in Neuroscience 6:55, 2012",
+        get="get BCICIV_2a_gdf.zip and true_labels.zip from www.bbci.de/competition/iv/ by hand, unpack both to BCICIV_2a_gdf/, "
+        "and pip install 'rheobase[eeg]'",
+    ),
+    "bonn-eeg": Card(
+        "Bonn EEG",
+        "500 recordings of EEG, one channel, 173.61 Hz, 23.6 s, 5 classes",
+        "CC BY 4.0",
+        "Andrzejak et al., Physical Review E 64, 061907, 2001",
+        get="get the five sets from www.upf.edu/web/ntsa/downloads by hand, to bonn_eeg/setA/*.txt to bonn_eeg/setE/*.txt",
+    ),
     "cifar10": Card(
         "CIFAR-10",
         "60,000 colour images of 32x32 pixels, 10 classes",
@@ -165,6 +180,28 @@ CARDS: dict[str, Card] = {
         ),
     ),
     "folder": Card("folder", "your own recordings", "yours", "you", get="see docs/own-data.md"),
+    "free-spoken-digits": Card(
+        "Free Spoken Digits",
+        "3,000 spoken digits in English by 6 people, 8 kHz, 10 classes",
+        "CC BY-SA 4.0",
+        "Jackson et al., github.com/Jakobovski/free-spoken-digit-dataset",
+        (
+            RemoteFile(
+                "free-spoken-digit-dataset.zip",
+                ("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/heads/master.zip",),
+            ),
+        ),
+    ),
+    "image-folder": Card(
+        "image-folder", "your own images, a folder a class", "yours", "you", get="see docs/own-data.md"
+    ),
+    "imagenet": Card(
+        "ImageNet",
+        "1,281,167 training and 50,000 validation images of 1,000 classes, as many as are there",
+        "for research, by agreement with image-net.org",
+        "Deng et al., CVPR 2009",
+        get="ask for it at image-net.org, and unpack it to imagenet/train/<class>/*.JPEG and imagenet/val/<class>/*.JPEG",
+    ),
     "mnist": Card(
         "MNIST",
         "70,000 grey images of 28x28 pixels, 10 digits",
@@ -234,6 +271,21 @@ CARDS: dict[str, Card] = {
             ),
         ),
     ),
+    "physionet-mi": Card(
+        "PhysioNet motor imagery",
+        "9,450 trials of four imagined movements of 105 people, EEG of 64 channels, 160 Hz, 4 s",
+        "ODC-By 1.0",
+        "Schalk et al., IEEE TBME 51, 2004; Goldberger et al., Circulation 101, 2000",
+        get="get it from physionet.org/content/eegmmidb/1.0.0/ to eegmmidb/S001/ to S109/, and pip install 'rheobase[eeg]'",
+    ),
+    "qtdb": Card(
+        "QTDB",
+        "759 pieces of two leads of ECG in level-crossing spikes, 1,301 steps, 6 waves",
+        "MIT (coded data), ODC-By (ECG)",
+        "Laguna et al. 1997; Yin et al., Nature Machine Intelligence 3, 2021",
+        get="get QTDB_train.mat and QTDB_test.mat from the code of Yin et al., github.com/byin-cwi/Efficient-spiking-networks, "
+        "to qtdb/",
+    ),
     "shd": Card(
         "SHD",
         "10,420 spoken digits in English and German as spikes of 700 channels, 20 classes",
@@ -246,6 +298,31 @@ CARDS: dict[str, Card] = {
             RemoteFile("shd_test.h5.zip", (f"{_ZENKE}/shd_test.h5.zip",), "1503a5064faa34311c398fb0a1ed0a6f"),
         ),
         "unpack both",
+    ),
+    "speech-commands-12": Card(
+        "Speech Commands (test set)",
+        "4,890 clips of ten words, unknown and silence, 16 kHz, 1 s, 12 classes",
+        "CC BY 4.0",
+        "Warden, arXiv 1804.03209",
+        get="from speech_commands_test_set_v0.02.tar.gz: speech_commands_v2_test/<word>/*.wav (or .flac) with an index.csv of "
+        "path, label, speaker, suggested_split",
+    ),
+    "speech-commands-35": Card(
+        "Speech Commands",
+        "105,829 clips of 35 words by 2,618 people, 16 kHz, 1 s",
+        "CC BY 4.0",
+        "Warden, arXiv 1804.03209",
+        (
+            RemoteFile(
+                "speech_commands_v0.02.tar.gz",
+                (
+                    "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+                    "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+                ),
+                "6b74f3901214cb2c2934e98196829835",
+            ),
+        ),
+        "unpack it to speech_commands_v0.02/",
     ),
     "ssc": Card(
         "SSC",
@@ -262,5 +339,19 @@ CARDS: dict[str, Card] = {
             RemoteFile("ssc_test.h5.zip", (f"{_ZENKE}/ssc_test.h5.zip",), "a35ff1e9cffdd02a20eb850c17c37748"),
         ),
         "unpack all",
+    ),
+    "tiny-imagenet": Card(
+        "Tiny ImageNet",
+        "110,000 labelled colour images of 64x64 pixels, 200 classes",
+        "none stated; for research, as ImageNet",
+        "Stanford CS231n; Deng et al., CVPR 2009",
+        (
+            RemoteFile(
+                "tiny-imagenet-200.zip",
+                ("http://cs231n.stanford.edu/tiny-imagenet-200.zip",),
+                "90528d7ca1a48142e341f4ef8d21d0de",
+            ),
+        ),
+        "unpack it",
     ),
 }

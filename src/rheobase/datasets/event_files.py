@@ -14,7 +14,7 @@ from rheobase.datasets.archive import Archive
 from rheobase.datasets.binned import EventPool
 from rheobase.datasets.cache import digest
 from rheobase.datasets.config import DataConfig
-from rheobase.datasets.root import data_root
+from rheobase.datasets.root import find_folder
 from rheobase.datasets.split import PARTS, Indices, Split, confirm, hold_out, stratified_order
 from rheobase.errors import DataError, RecipeError, unknown
 from rheobase.events import Recording
@@ -83,7 +83,7 @@ class Published:
         """
         if config.split != "official":
             raise RecipeError(unknown(f"split of {config.name}", config.split, ["official"]))
-        folder = self.find(config.root)
+        folder = find_folder(self.title, self.folders, config.root)
         items, classes = self.listing(folder)
         if not items:
             raise DataError(f"{folder}: no recording of {self.title} in it; unpack the official files there")
@@ -96,20 +96,6 @@ class Published:
         raw = digest([Archive(folder).digest(), names, labels.tolist()])
         files = FileRecordings(folder, tuple(items), self.reader)
         return EventPool(names, labels, classes, self.sensor, files, raw, title=self.title), split
-
-    def find(self, root: Path | None) -> Path:
-        """The folder of the set below `root` (else `$RHEOBASE_DATA`).
-
-        Raises:
-            DataError: it is not there.
-        """
-        base = data_root(root, self.title, f"{self.folders[0]}/")
-        for folder in self.folders:
-            if (base / folder).is_dir():
-                return base / folder
-        raise DataError(
-            f"{self.title}: found no {' nor '.join(self.folders)} in {base}; `rheobase data fetch` says where it is from"
-        )
 
 
 def deal(names: list[str], labels: Indices, parts: list[str]) -> Split:

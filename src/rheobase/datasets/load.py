@@ -1,20 +1,27 @@
 """Data sets by name."""
 
 from collections.abc import Callable
+from functools import partial
 
 from rheobase.datasets import (
+    bci_iv_2a,
     bonn_eeg,
     cifar,
     digits_dvs,
     folder,
     image_dvs_sim,
+    image_folder,
     mnist,
     motion_dvs_sim,
+    motor_imagery,
     moving_digits_dvs,
     nmnist,
+    physionet_mi,
     qtdb,
     speech_commands,
+    speech_commands_35,
     spike_trains,
+    spoken_digits,
 )
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import DataSet
@@ -24,6 +31,7 @@ from rheobase.datasets.split import Split, split_digest
 from rheobase.errors import DataError, RecipeError, unknown
 
 DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
+    "bci-iv-2a": partial(motor_imagery.load, bci_iv_2a.STUDY),
     "bonn-eeg": bonn_eeg.load,
     "cifar10": cifar.load_10,
     "cifar10-dvs-sim": image_dvs_sim.load,
@@ -32,6 +40,9 @@ DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
     "fashion-dvs-sim": image_dvs_sim.load,
     "fashion-mnist": mnist.load,
     "folder": folder.load,
+    "free-spoken-digits": spoken_digits.load,
+    "image-folder": image_folder.load_folder,
+    "imagenet": image_folder.load_imagenet,
     "mnist": mnist.load,
     "motion-dvs-sim": motion_dvs_sim.load,
     "moving-digits-dvs": moving_digits_dvs.load,
@@ -39,8 +50,11 @@ DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
     "shd": spike_trains.load,
     "ssc": spike_trains.load,
     **{name: published.load for name, published in EVENT_SETS.items()},
+    "physionet-mi": partial(motor_imagery.load, physionet_mi.STUDY),
     "qtdb": qtdb.load,
     "speech-commands-12": speech_commands.load,
+    "speech-commands-35": speech_commands_35.load,
+    "tiny-imagenet": image_folder.load_tiny,
 }
 
 

@@ -18,3 +18,18 @@ def data_root(given: Path | None, title: str, holds: str) -> Path:
             f"{title}: no data root; set RHEOBASE_DATA (or data.root) to the folder that holds {holds}"
         )
     return base
+
+
+def find_folder(title: str, folders: tuple[str, ...], root: Path | None) -> Path:
+    """The first of the folders that is there below `root` (else `$RHEOBASE_DATA`).
+
+    Raises:
+        DataError: none is.
+    """
+    base = data_root(root, title, f"{folders[0]}/")
+    for name in folders:
+        if (base / name).is_dir():
+            return base / name
+    raise DataError(
+        f"{title}: found no {' nor '.join(folders)} in {base}; `rheobase data list` says where it is from"
+    )

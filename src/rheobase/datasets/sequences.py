@@ -12,7 +12,7 @@ from rheobase.datasets.dataset import FrameSet
 from rheobase.datasets.pool import Pool
 from rheobase.datasets.signal_config import SignalConfig
 from rheobase.datasets.split import Indices
-from rheobase.errors import DataError, RecipeError
+from rheobase.errors import DataError, RecipeError, unknown
 from rheobase.events import Recording
 from rheobase.signals import Direct, EncoderBase, Scaling, tune
 from rheobase.signals.encoder import Samples
@@ -137,14 +137,14 @@ def _as_signal(rows: NDArray[np.float32]) -> Samples:
     return rows.swapaxes(0, 1).astype(np.float64)
 
 
-def check_options(config: DataConfig) -> None:
-    """Refuse what means nothing for signals, before any of them is read.
+def check_options(config: DataConfig, splits: Sequence[str] | None = ("official",)) -> None:
+    """Refuse what means nothing for signals, before any of them is read; `splits` None: they are known once it is.
 
     Raises:
-        RecipeError: a split other than `official`, or an option of event binning.
+        RecipeError: no such split, or an option of event binning.
     """
-    if config.split != "official":
-        raise RecipeError(f"split of {config.name} is {config.split!r}; it has 'official' alone")
+    if splits is not None and config.split not in splits:
+        raise RecipeError(unknown(f"split of {config.name}", config.split, splits))
     if config.size is not None or config.binning != "time":
         option = "size" if config.size is not None else "binning"
         raise RecipeError(f"data.{option} is about events, and {config.name} has signals: leave it out")

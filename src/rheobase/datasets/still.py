@@ -76,15 +76,15 @@ def seen(pixels: NDArray[np.uint8], T: int) -> NDArray[np.uint8]:
     return as_strided(pixels, (N, T, *image), (per_sample, 0, *inner))
 
 
-def check_options(config: DataConfig) -> None:
-    """Refuse what means nothing for still images, before any of them is read.
+def check_options(config: DataConfig, *, sized: bool = False) -> None:
+    """Refuse what means nothing for still images, before any of them is read; `sized`: they can be had of any size.
 
     Raises:
         RecipeError: a split other than `official`, or an option of event binning.
     """
     if config.split != "official":
         raise RecipeError(unknown(f"split of {config.name}", config.split, ["official"]))
-    events = ("size", "background_filter", "refractory_filter")
+    events = ("background_filter", "refractory_filter", *(() if sized else ("size",)))
     given = [name for name in events if getattr(config, name) is not None]
     for option in given + ["binning"] * (config.binning != "time"):
         raise RecipeError(
