@@ -9,11 +9,14 @@ the peak of the process above what it held before. Then training steps of 784-40
 those of a dense ReLU network, as epochs of 60,000 images; and the operations of such a step beside those of a network
 that updates every neuron in each of 16 steps.
 
+`compare` trains all rules on one network and budget (`event_rules.py`).
+
 MPD-ED: the backward pass of three layers of 1,000 neurons (T 4, batch 128, rates near .1) from active neurons alone and
 with dense matrix products, in CPU time, and the operations it executes beside those of the time-step surrogate, and of a
 surrogate that skips its own zeros.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
+import event_rules
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -201,6 +205,7 @@ def mpd_ed(rounds: int) -> tuple[list[bench.Row], list[bench.Goal]]:
 
     def backward(name: str, sparse: bool) -> float:
         with sparse_backward() if sparse else nullcontext():
+            nets[name].zero_grad()
             loss = F.cross_entropy(nets[name](x).mean(0), y)
             before = time.thread_time()
             loss.backward()
@@ -295,4 +300,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["compare"]:
+        event_rules.main(sys.argv[2:])
+    else:
+        main()

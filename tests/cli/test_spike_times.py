@@ -46,6 +46,12 @@ def spike_times(request, rheobase, tmp_path_factory):
     return folder / "run"
 
 
+def test_compress_refuses_and_names_export(rheobase, spike_times):
+    done = rheobase("compress", spike_times)
+    assert done.code != 0 and "export it directly" in done.err and "rheobase export" in done.err
+    assert not (spike_times / "compressed").exists()
+
+
 def test_export_ships_what_was_trained(rheobase, spike_times):
     target = [] if missing(M4) else ["--target", "cortex-m4", "--report", "--samples", "2"]
     done = rheobase("export", spike_times, "--to", "c", *target, "--json", "-")

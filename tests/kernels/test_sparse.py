@@ -82,13 +82,27 @@ def test_threads_and_blocks_of_rows():
 
 @needs_compiler
 def test_counts_by_hand():
-    """Rows with 2 and 1 of 3 spikes, errors at 1 and 2 of 4 outputs: 2*1 + 1*2 pairs, 3 errors of 3 inputs each."""
+    """Rows with 2 and 1 of 3 spikes, errors at 1 and 2 of 4 outputs: 2*1 + 1*2 pairs, 3 errors of 3 inputs each.
+
+    So few errors are no reason to visit pairs: 3 spikes meet all 4 outputs.
+    """
     layer, x = nn.Linear(3, 4), torch.tensor([[1.0, 0, 1], [0, 1, 0]], requires_grad=True)
     delta = torch.tensor([[0, 5.0, 0, 0], [1, 0, 0, -1]])
     with sparse_backward(), counted() as work:
         layer(x).backward(delta)
-    assert work == Executed(3 * 4, 3 * 3, 4, dense=(2 * 12, 2 * 12, 2 * 12))
+    assert work == Executed(3 * 4, 3 * 3, 4, lanes=(0, 9, 12), dense=(2 * 12, 2 * 12, 2 * 12))
     assert work.picojoules(1, 10, 100) == 12 + 90 + 400
+
+
+@needs_compiler
+@pytest.mark.parametrize("active", [0.005, 0.3])
+def test_rare_and_frequent_errors(active):
+    """Both ways to the weights, over several blocks of rows and of outputs; spikes that are not 1."""
+    layer, x, mask = nn.Linear(37, 75), spikes(600, 37) * 2, spikes(600, 75, rate=active, seed=1)
+    agree(layer, x, mask)
+    with sparse_backward(), counted() as work:
+        layer(x).backward(mask)
+    assert (work.lanes[2] == work.updates) == (active < 1 / 24)
 
 
 @needs_compiler
@@ -98,7 +112,7 @@ def test_counts_of_a_convolution():
     x[0, 0, 1, 1] = 1.0
     with sparse_backward(), counted() as work:
         layer(x.requires_grad_()).backward(torch.tensor([[[[1.0, 0], [0, 2.0]]]]))
-    assert work == Executed(4, 2 * 4, 2, dense=(16, 16, 16))
+    assert work == Executed(4, 2 * 4, 2, lanes=(0, 8, 4), dense=(16, 16, 16))
     assert layer.weight.grad.flatten().tolist() == [2.0, 0.0, 0.0, 1.0]
 
 

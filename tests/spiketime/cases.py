@@ -2,7 +2,7 @@
 
 import torch
 
-from rheobase.spiketime import Comsa, Geometry, Goltz1, Goltz2, Mostafa, RelPsp
+from rheobase.spiketime import Comsa, EventProp, Geometry, Goltz1, Goltz2, Mostafa, RelPsp
 
 INF = float("inf")
 CROSSING = [
@@ -11,8 +11,9 @@ CROSSING = [
     Goltz1(tau=0.8, gl=0.7),
     Goltz2(tau_s=0.7, gl=0.5),
     Comsa(tau=1.3),
+    EventProp(tau_m=1.1, tau_s=0.6),
 ]
-SUMS = {"rel_psp": 0.5, "mostafa": 2.0, "goltz1": 4.0, "goltz2": 4.0, "comsa": 5.0}
+SUMS = {"rel_psp": 0.5, "mostafa": 2.0, "goltz1": 4.0, "goltz2": 4.0, "comsa": 5.0, "eventprop": 4.0}
 
 
 def named(rule):

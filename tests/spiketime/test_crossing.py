@@ -7,10 +7,11 @@ import torch
 from cases import CROSSING, INF, fire, named, potential, random_layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy.special import lambertw
 
 from rheobase.errors import DataError
-from rheobase.spiketime import Comsa, Geometry, Goltz1, Mostafa, Reference, RelPsp
+from rheobase.spiketime import Comsa, EventProp, Geometry, Goltz1, Goltz2, Mostafa, Reference, RelPsp
 from rheobase.spiketime.lambert import lambert_w0
 
 T = torch.tensor
@@ -83,6 +84,25 @@ def test_mostafa_by_hand():
 def test_comsa_is_goltz_in_other_units():
     times, weight = random_layer(Comsa())
     assert torch.equal(fire(Comsa(tau=2.0), times, weight), fire(Goltz1(tau=0.5, gl=2.0), times, weight))
+
+
+def test_eventprop_is_goltz_where_that_has_a_closed_form():
+    """tau_m = 2 tau_s: bisection finds the root, and the adjoint gives the gradients, of Goltz's second case."""
+    times, weight = random_layer(Goltz2())
+    results = []
+    for rule in (EventProp(tau_m=1.4, tau_s=0.7, t_max=8.0), Goltz2(tau_s=0.7, gl=1.0, t_max=8.0)):
+        t, w = times.clone().requires_grad_(), weight.clone().requires_grad_()
+        fired = fire(rule.model_copy(update={"silent": "none", "slope_min": 0.0}), t, w)
+        fired[fired.isfinite()].sum().backward()
+        results.append((fired, t.grad, w.grad))
+    assert results[0][0].isfinite().float().mean() > 0.2
+    for a, b in zip(*results, strict=True):
+        assert torch.allclose(a, b, rtol=1e-8, atol=1e-8)
+
+
+def test_equal_time_constants_are_another_rule():
+    with pytest.raises(ValidationError, match="goltz1"):
+        EventProp(tau_m=1.0, tau_s=1.0)
 
 
 @pytest.mark.parametrize("rule", CROSSING, ids=named)

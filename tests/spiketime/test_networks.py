@@ -21,6 +21,7 @@ from rheobase.spiketime import (
     Comsa,
     Conv2d,
     Dropout,
+    EventProp,
     FirstEvent,
     FirstSpike,
     Geometry,
@@ -86,7 +87,7 @@ def learns(net, objective, lr, epochs, seed=0):
     return evaluate(net, test).accuracy
 
 
-@pytest.mark.parametrize("rule", [RelPsp(), Mostafa(), Goltz1(), Goltz2(), Comsa()], ids=named)
+@pytest.mark.parametrize("rule", [RelPsp(), Mostafa(), Goltz1(), Goltz2(), Comsa(), EventProp()], ids=named)
 def test_crossing_rules_learn_prototypes(rule):
     torch.manual_seed(0)
     exp = {"transform": "exp", "scale": 0.3} if rule.name == "mostafa" else {}

@@ -7,6 +7,7 @@ import typer
 import yaml
 
 from rheobase.cli.output import JsonOption, print_table, say, write_json
+from rheobase.errors import RecipeError
 from rheobase.numbers import percent, points, size
 
 
@@ -41,8 +42,14 @@ def compress_command(
     """
     from rheobase.compression import code_usages, weight_bytes
     from rheobase.training import compress, dump_recipe, open_run, parse_recipe
+    from rheobase.training.export_spike_times import is_spike_time
 
     opened = open_run(run)
+    if is_spike_time(opened):
+        raise RecipeError(
+            f"{run} is a network of spike times, which has no neurons over time to compress: export it directly, "
+            f"`rheobase export {run} --to c` rounds its weights to 8 bits"
+        )
     options = {"bits": bits, "prune.ratio": prune, "prune.score": score, "epochs": epochs}
     changes = [f"{key}={value}" for key, value in options.items() if value is not None]
     recipe = parse_recipe(

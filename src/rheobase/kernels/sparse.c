@@ -3,9 +3,10 @@
  * to_weights:  out[j][i] = sum over rows of delta[r][j] x[r][i]     pairs in which both are not 0
  * to_inputs:   out[r][i] = sum over j of delta[r][j] W[j][i]        rows of W of the j that are not 0
  *
- * to_weights takes one output neuron after another: its row of the result stays in the first-level cache while the lists
- * of spikes that meet its errors pass by. to_inputs takes TILE columns of W at a time, packed, and keeps the sums of a row
- * in registers.
+ * to_weights visits the pairs where errors are rare: one output neuron after another, its row of the result in the
+ * first-level cache while the lists of spikes that meet its errors pass by. Where they are not, it skips silent inputs alone,
+ * and adds the errors of LANES outputs at a time in registers: idle lanes cost less than scattered sums. to_inputs takes
+ * TILE columns of W at a time, packed, and keeps the sums of a row in registers.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +15,9 @@
 #define WIDTH 8
 #define VECTORS 8
 #define TILE (WIDTH * VECTORS)
+#define LANES (4 * WIDTH)
+#define ROWS 256
+#define RARE 24 /* where fewer than one error in so many is not 0, pairs are added one by one */
 
 typedef float Vector __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
 
@@ -21,7 +25,7 @@ typedef struct {
     const float *x, *delta, *weight;
     float *out;
     int64_t rows, inputs, outputs;
-    int64_t *work;          /* [2]: active pairs, active deltas */
+    int64_t *work;          /* [2]: active pairs, those computed */
 } Pairs;
 
 /* What is not 0, row by row, or column by column. */
@@ -57,19 +61,21 @@ static int list_rows(List *list, const float *from, int64_t rows, int64_t column
     return 0;
 }
 
-static int by_column(List *list, const List *from, int64_t rows, int64_t columns)
+/* The same by column, `span` rows at a time: line (r / span) columns + i lists those of column i, as places r % span. */
+static int by_column(List *list, const List *from, int64_t rows, int64_t columns, int64_t span)
 {
-    const int64_t total = from->start[rows];
-    if (reserve(list, columns, total))
+    const int64_t total = from->start[rows], lines = (rows + span - 1) / span * columns;
+    if (reserve(list, lines, total))
         return 1;
-    for (int64_t e = 0; e < total; e++)
-        list->start[from->place[e] + 2]++;
-    for (int64_t j = 0; j < columns; j++)
-        list->start[j + 2] += list->start[j + 1];
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t e = from->start[r]; e < from->start[r + 1]; e++)
+            list->start[r / span * columns + from->place[e] + 2]++;
+    for (int64_t l = 0; l < lines; l++)
+        list->start[l + 2] += list->start[l + 1];
     for (int64_t r = 0; r < rows; r++)
         for (int64_t e = from->start[r]; e < from->start[r + 1]; e++) {
-            const int64_t at = list->start[from->place[e] + 1]++;
-            list->place[at] = (int32_t)r, list->value[at] = from->value[e];
+            const int64_t at = list->start[r / span * columns + from->place[e] + 1]++;
+            list->place[at] = (int32_t)(r % span), list->value[at] = from->value[e];
         }
     return 0;
 }
@@ -82,35 +88,98 @@ static int all_ones(const List *list, int64_t rows)
     return 1;
 }
 
+/* Adds of out: pairs of a spike and an error, one by one. */
+static void add_pairs(const Pairs *p, const List *spikes, const List *deltas, int ones, int threads)
+{
+#pragma omp parallel for schedule(dynamic, 8) num_threads(threads)
+    for (int64_t j = 0; j < p->outputs; j++) {
+        float *restrict to = p->out + j * p->inputs;
+        memset(to, 0, sizeof(float) * (size_t)p->inputs);
+        for (int64_t e = deltas->start[j]; e < deltas->start[j + 1]; e++) {
+            const int64_t first = spikes->start[deltas->place[e]], count = spikes->start[deltas->place[e] + 1] - first;
+            const int32_t *restrict place = spikes->place + first;
+            const float *restrict value = spikes->value + first, d = deltas->value[e];
+            if (ones)
+                for (int64_t k = 0; k < count; k++)
+                    to[place[k]] += d;
+            else
+                for (int64_t k = 0; k < count; k++)
+                    to[place[k]] += d * value[k];
+        }
+    }
+    (void)threads;
+}
+
+/* Adds to `sum` the errors of LANES outputs in `count` rows, each times a spike. */
+static inline void gather(const int32_t *row, const float *value, int64_t count, int ones, const float *errors, Vector *sum)
+{
+    Vector total[LANES / WIDTH]; /* in registers */
+    memcpy(total, sum, sizeof total);
+    for (int64_t k = 0; k < count; k++) {
+        const Vector *d = (const Vector *)(errors + (int64_t)row[k] * LANES);
+        if (ones)
+            for (int v = 0; v < LANES / WIDTH; v++)
+                total[v] += d[v];
+        else
+            for (int v = 0; v < LANES / WIDTH; v++)
+                total[v] += value[k] * d[v];
+    }
+    memcpy(sum, total, sizeof total);
+}
+
+/* Adds of out: the spikes of each input meet all errors, LANES outputs at a time, whose errors in ROWS rows stay in the
+ * first-level cache and whose sums stay in registers. */
+static int add_lanes(const Pairs *p, const List *spikes, int ones, int threads)
+{
+    const int64_t tiles = (p->outputs + LANES - 1) / LANES;
+    int failed = 0;
+#pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(| : failed)
+    for (int64_t t = 0; t < tiles; t++) {
+        const int64_t first = t * LANES, width = first + LANES < p->outputs ? LANES : p->outputs - first;
+        float *errors = calloc((size_t)(ROWS * LANES), sizeof(float));
+        float *sums = calloc((size_t)(p->inputs * LANES), sizeof(float));
+        if (!errors || !sums) {
+            failed = 1, free(errors), free(sums);
+            continue;
+        }
+        for (int64_t low = 0; low < p->rows; low += ROWS) {
+            const int64_t *start = spikes->start + low / ROWS * p->inputs;
+            for (int64_t r = low; r < low + ROWS && r < p->rows; r++)
+                memcpy(errors + (r - low) * LANES, p->delta + r * p->outputs + first, sizeof(float) * (size_t)width);
+            for (int64_t i = 0; i < p->inputs; i++)
+                gather(spikes->place + start[i], spikes->value + start[i], start[i + 1] - start[i], ones, errors,
+                       (Vector *)(sums + i * LANES));
+        }
+        for (int64_t l = 0; l < width; l++)
+            for (int64_t i = 0; i < p->inputs; i++)
+                p->out[(first + l) * p->inputs + i] = sums[i * LANES + l];
+        free(errors), free(sums);
+    }
+    (void)threads;
+    return failed;
+}
+
 int sparse_to_weights(const Pairs *p, int threads)
 {
-    List spikes = {0}, rows = {0}, deltas = {0};
+    List spikes = {0}, deltas = {0}, turned = {0};
     int64_t pairs = 0;
-    const int failed = list_rows(&spikes, p->x, p->rows, p->inputs) || list_rows(&rows, p->delta, p->rows, p->outputs) ||
-                       by_column(&deltas, &rows, p->rows, p->outputs);
-    const int ones = !failed && all_ones(&spikes, p->rows);
+    int failed = list_rows(&spikes, p->x, p->rows, p->inputs) || list_rows(&deltas, p->delta, p->rows, p->outputs);
     if (!failed) {
-#pragma omp parallel for schedule(dynamic, 8) num_threads(threads) reduction(+ : pairs)
-        for (int64_t j = 0; j < p->outputs; j++) {
-            float *restrict to = p->out + j * p->inputs;
-            memset(to, 0, sizeof(float) * (size_t)p->inputs);
-            for (int64_t e = deltas.start[j]; e < deltas.start[j + 1]; e++) {
-                const int64_t first = spikes.start[deltas.place[e]], count = spikes.start[deltas.place[e] + 1] - first;
-                const int32_t *restrict place = spikes.place + first;
-                const float *restrict value = spikes.value + first, d = deltas.value[e];
-                if (ones)
-                    for (int64_t k = 0; k < count; k++)
-                        to[place[k]] += d;
-                else
-                    for (int64_t k = 0; k < count; k++)
-                        to[place[k]] += d * value[k];
-                pairs += count;
-            }
+        const int ones = all_ones(&spikes, p->rows);
+        for (int64_t r = 0; r < p->rows; r++)
+            pairs += (spikes.start[r + 1] - spikes.start[r]) * (deltas.start[r + 1] - deltas.start[r]);
+        const int64_t lanes = spikes.start[p->rows] * p->outputs;
+        p->work[0] = p->work[1] = pairs;
+        if (pairs * RARE > lanes) {
+            p->work[1] = lanes;
+            failed = by_column(&turned, &spikes, p->rows, p->inputs, ROWS) || add_lanes(p, &turned, ones, threads);
+        } else {
+            failed = by_column(&turned, &deltas, p->rows, p->outputs, p->rows);
+            if (!failed)
+                add_pairs(p, &spikes, &turned, ones, threads);
         }
-        p->work[0] = pairs, p->work[1] = deltas.start[p->outputs];
     }
-    release(&spikes), release(&rows), release(&deltas);
-    (void)threads;
+    release(&spikes), release(&deltas), release(&turned);
     return failed;
 }
 
@@ -149,7 +218,7 @@ int sparse_to_inputs(const Pairs *p, int threads)
             }
             free(tile);
         }
-        p->work[0] = deltas.start[p->rows] * p->inputs, p->work[1] = deltas.start[p->rows];
+        p->work[0] = p->work[1] = deltas.start[p->rows] * p->inputs;
     }
     release(&deltas);
     (void)threads;

@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from rheobase.kernels.buffers import empty_strided
 from rheobase.kernels.work import counting, note
 from rheobase.native import CompilerError, compile_shared
 
@@ -157,9 +158,9 @@ def to_weights(delta: Tensor, x: Tensor) -> Tensor:
     """
     if library() is None:
         return delta.T @ x
-    out = x.new_empty(delta.shape[1], x.shape[1])
-    pairs, _ = _run("sparse_to_weights", delta, out, x=x, rows=len(x), inputs=x.shape[1])
-    note(2, pairs, dense=len(x) * out.numel())
+    out = empty_strided([delta.shape[1], x.shape[1]], [x.shape[1], 1], torch.float32)
+    pairs, lanes = _run("sparse_to_weights", delta, out, x=x, rows=len(x), inputs=x.shape[1])
+    note(2, pairs, lanes=lanes, dense=len(x) * out.numel())
     return out
 
 
@@ -170,16 +171,18 @@ def to_inputs(delta: Tensor, weight: Tensor) -> Tensor:
     """
     if library() is None:
         return delta @ weight
-    out = weight.new_empty(len(delta), weight.shape[1])
-    pairs, _ = _run("sparse_to_inputs", delta, out, weight=weight, rows=len(delta), inputs=weight.shape[1])
-    note(1, pairs, dense=len(delta) * weight.numel())
+    out = empty_strided([len(delta), weight.shape[1]], [weight.shape[1], 1], torch.float32)
+    pairs, lanes = _run(
+        "sparse_to_inputs", delta, out, weight=weight, rows=len(delta), inputs=weight.shape[1]
+    )
+    note(1, pairs, lanes=lanes, dense=len(delta) * weight.numel())
     return out
 
 
 def _run(
     name: str, delta: Tensor, out: Tensor, *, rows: int, inputs: int, **tensors: Tensor
 ) -> tuple[int, int]:
-    """Call a kernel; returns operations executed and active deltas."""
+    """Call a kernel; returns active pairs and those it computed."""
     work = (ctypes.c_int64 * 2)()
     held = {"delta": delta, "out": out} | tensors
     held = {key: value.detach().contiguous() for key, value in held.items()}

@@ -13,8 +13,8 @@ class Executed:
     """What layers did within `counted()`, in operations on (input, output neuron) pairs.
 
     `forward`: a weight added to a potential; `errors`, `updates`: pairs visited to propagate errors and to update
-    weights. `lanes` are the same three with the idle lanes of vector blocks: what the processor computed (spike-time
-    kernels). `dense` are the same three if nothing were skipped: every synapse at every time step (`sparse_backward`).
+    weights. `lanes` are the same three with the idle lanes of vector blocks: what the processor computed. `dense` are
+    the same three if nothing were skipped: every synapse at every time step (`sparse_backward`).
     """
 
     forward: int = 0

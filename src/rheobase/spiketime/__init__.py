@@ -1,14 +1,15 @@
 """Spike-time networks: every neuron fires at most once, and layers map spike times to spike times.
 
 Times are `[N, ...]`, inf = silent; there is no time axis. A rule says when a neuron fires and how that time moves with
-weights and inputs: `RelPsp` (STDBP), `StdEd`, and the baselines `Mostafa`, `Goltz1`, `Goltz2`, `Comsa`, `S4NN`. Whole
-networks are the model `spike_time` (`rheobase.models`).
+weights and inputs: `RelPsp` (STDBP), `StdEd`, and the baselines `Mostafa`, `Goltz1`, `Goltz2`, `Comsa`, `EventProp`,
+`S4NN`. Whole networks are the model `spike_time` (`rheobase.models`).
 """
 
 from rheobase.kernels.work import Executed, counted
 from rheobase.spiketime.comsa import Comsa, Pulses
 from rheobase.spiketime.crossing import CrossingRule, Crossings, Reference
 from rheobase.spiketime.encoding import CodingConv2d, FirstEvent, Latency, LatencyConfig
+from rheobase.spiketime.eventprop import EventProp
 from rheobase.spiketime.geometry import Geometry
 from rheobase.spiketime.goltz import Goltz1, Goltz2
 from rheobase.spiketime.layers import Conv2d, Dropout, Linear, MinPool2d
@@ -27,6 +28,7 @@ __all__ = [
     "CrossingRule",
     "Crossings",
     "Dropout",
+    "EventProp",
     "Executed",
     "FirstEvent",
     "FirstSpike",

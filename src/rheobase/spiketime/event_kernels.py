@@ -66,7 +66,7 @@ def library() -> ctypes.CDLL | None:
             stacklevel=2,
         )
         return None
-    for function in (found.rel_psp_forward, found.rel_psp_to_weights, found.rel_psp_to_times):
+    for function in (found.rel_psp_forward, found.sums_forward, found.to_weights, found.to_times):
         function.argtypes, function.restype = [ctypes.POINTER(_Layer), ctypes.c_int], None
     found.room_bytes.argtypes = [ctypes.POINTER(_Layer), ctypes.c_int]
     found.room_bytes.restype = ctypes.c_int64
@@ -116,9 +116,7 @@ class RelPspKernels:
     ) -> Tensor:
         """Gradient to the weights."""
         out = empty_strided([scale.shape[-1], geometry.fan_in], [geometry.fan_in, 1], torch.float64)
-        pairs, lanes = _run(
-            "rel_psp_to_weights", times, geometry, len(out), scale=scale, at=at, last=last, out=out
-        )
+        pairs, lanes = _run("to_weights", times, geometry, len(out), scale=scale, at=at, last=last, out=out)
         note(2, pairs, lanes=lanes)
         return out
 
@@ -135,11 +133,23 @@ class RelPspKernels:
         """Gradient to the input times."""
         out = torch.empty_like(times)
         pairs, lanes = _run(
-            "rel_psp_to_times", times, geometry, len(weight),
+            "to_times", times, geometry, len(weight),
             weight=weight, scale=scale, at=at, last=last, out=out,
         )  # fmt: skip
         note(1, pairs, lanes=lanes)
         return out
+
+
+def sums(times: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """The sums over arrived inputs of w and of w t, in order of arrival, in C.
+
+    Shape: times `[N, S]`, weight `[m, n]`, float64 -> `[N, P, m]` twice
+    """
+    W = times.new_empty(len(times), geometry.positions, len(weight))
+    I = torch.empty_like(W)  # noqa: E741
+    lanes = _run("sums_forward", times, geometry, len(weight), weight=weight, out=I, slope=W)[1]
+    note(0, lanes, lanes=lanes)
+    return W, I
 
 
 def additions(times: Tensor, last: Tensor, geometry: Geometry) -> int:

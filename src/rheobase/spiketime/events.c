@@ -1,21 +1,26 @@
 /* Spike-time layers computed event by event, in double precision, for the geometry of a convolution
- * (a linear layer is one of a 1x1 map). The meaning is crossing.py; the order of every forward sum is the same.
+ * (a linear layer is one of a 1x1 map). The meaning is crossing.py, of sums event_sums.py; the order of every forward
+ * sum is the same.
  *
  * A sample's spikes are sorted once; each output position gets a list of those it sees, in time order. Output
  * neurons are taken LANES at a time with their sums in registers, weights laid out as tiles [block][n][LANES].
- * forward:    adds an input's weight at its arrival, asks whether the threshold is reached by the next arrival, and
+ * rel_psp:    adds an input's weight at its arrival, asks whether the threshold is reached by the next arrival, and
  *             stops at the spike (of the last neuron of the block that still waits)
+ * sums:       takes in every spike: the sums of a neuron that fires after all of them
  * to_weights, to_times: visit the pairs (output spike, causal input), block by block
  */
 #include <math.h>
 #include <stdint.h>
 #include <stddef.h>
 #include <string.h>
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
 
 #define VECTORS 2
 #define WIDTH 4
 #define LANES (VECTORS * WIDTH)
-#define STRIDE 16 /* arrivals between two questions whether a block has fired */
+#define STRIDE 32 /* arrivals between two questions whether a block has fired */
 #define BUFFER (4 << 20) /* bytes of event lists held at a time, unless one sample needs more */
 
 typedef double Vector __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
@@ -33,7 +38,7 @@ typedef struct {
 typedef struct {
     const double *times, *weight;            /* [N][S], [m][n] */
     const double *scale, *at;                /* [N][P][m]: dL/dt / V', and when the kernel is read */
-    double *out, *slope;                     /* forward: [N][P][m]; backward: out is the gradient */
+    double *out, *slope;                     /* forward: [N][P][m], sums: I and W; backward: out is the gradient */
     int32_t *last;                           /* [N][P][m]: place of the last causal input, -1 silent */
     char *room;                              /* `room_bytes` of memory, aligned to 64 */
     int64_t *work;                           /* [2]: pairs needed, lanes executed */
@@ -117,25 +122,24 @@ static inline uint64_t key_of(double time)
     return bits >> 63 ? ~bits : bits | (uint64_t)1 << 63;
 }
 
-/* Stable radix sort by time, a byte a pass, lowest first; passes in which all bytes agree are left out. */
+/* Stable radix sort by time, a byte a pass, lowest first; bytes in which all agree are left out. */
 static Event *sorted(Event *from, Event *to, int64_t count)
 {
-    int64_t places[8][256] = {{0}};
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t key = key_of(from[i].time);
-        for (int byte = 0; byte < 8; byte++)
-            places[byte][key >> 8 * byte & 255]++;
-    }
-    for (int byte = 0; byte < 8; byte++) {
-        int64_t *place = places[byte], total = 0;
-        if (count == 0 || place[key_of(from[0].time) >> 8 * byte & 255] == count)
+    uint64_t vary = 0;
+    for (int64_t i = 1; i < count; i++)
+        vary |= key_of(from[i].time) ^ key_of(from[0].time);
+    for (int shift = 0; shift < 64; shift += 8) {
+        int32_t places[256] = {0}, total = 0;
+        if (!(vary >> shift & 255))
             continue;
+        for (int64_t i = 0; i < count; i++)
+            places[key_of(from[i].time) >> shift & 255]++;
         for (int value = 0; value < 256; value++) {
-            int64_t here = place[value];
-            place[value] = total, total += here;
+            const int32_t here = places[value];
+            places[value] = total, total += here;
         }
         for (int64_t i = 0; i < count; i++)
-            to[place[key_of(from[i].time) >> 8 * byte & 255]++] = from[i];
+            to[places[key_of(from[i].time) >> shift & 255]++] = from[i];
         Event *swap = from;
         from = to, to = swap;
     }
@@ -192,69 +196,119 @@ static inline int any(Mask mask)
     return bits != 0;
 }
 
-/* Takes in events `from` to `to` of `count`: a weight at each arrival, then V = V + W dt up to the next one.
- * Says which lanes have reached what they wait for by a next arrival. */
-static inline Mask take_in(const Event *events, int64_t from, int64_t to, int64_t count, const double *tile, Vector *W, Vector *V, const Vector *wait)
+/* The greater of each two; the second where one is nan. */
+static inline Vector greater(Vector a, Vector b)
+{
+#ifdef __AVX__
+    return (Vector)_mm256_max_pd((__m256d)a, (__m256d)b);
+#else
+    const Mask above = a > b;
+    return (Vector)(((Mask)a & above) | ((Mask)b & ~above));
+#endif
+}
+
+static inline int reached(const Vector *V, const Vector *wait)
 {
     Mask hit = {0};
-    Vector sum[VECTORS], potential[VECTORS]; /* in registers */
-    memcpy(sum, W, sizeof sum), memcpy(potential, V, sizeof potential);
+    for (int v = 0; v < VECTORS; v++)
+        hit |= V[v] >= wait[v];
+    return any(hit);
+}
+
+/* Takes in one event: its weight, then V = V + W dt. */
+static inline void one(const Event *events, int64_t k, double dt, const double *tile, Vector *W, Vector *V)
+{
+    const Vector *w = (const Vector *)(tile + (int64_t)events[k].row * LANES);
+    for (int v = 0; v < VECTORS; v++) {
+        W[v] += w[v];
+        V[v] += W[v] * dt;
+    }
+}
+
+/* Takes in events `from` to `to`, each of which another follows: a weight at an arrival, then V = V + W dt up to the next.
+ * `peak` rises to the greatest V. */
+static inline void take_in(const Event *events, int64_t from, int64_t to, const double *tile, Vector *W, Vector *V, Vector *peak)
+{
+    Vector sum[VECTORS], potential[VECTORS], top[VECTORS]; /* in registers */
+    memcpy(sum, W, sizeof sum), memcpy(potential, V, sizeof potential), memcpy(top, peak, sizeof top);
     for (int64_t k = from; k < to; k++) {
         const Vector *w = (const Vector *)(tile + (int64_t)events[k].row * LANES);
-        const double dt = k + 1 < count ? events[k + 1].time - events[k].time : INFINITY;
+        const double dt = events[k + 1].time - events[k].time;
         for (int v = 0; v < VECTORS; v++) {
             sum[v] += w[v];
             potential[v] += sum[v] * dt;
-            hit |= potential[v] >= wait[v];
+            top[v] = greater(potential[v], top[v]);
         }
     }
-    memcpy(W, sum, sizeof sum), memcpy(V, potential, sizeof potential);
-    return hit;
+    memcpy(W, sum, sizeof sum), memcpy(V, potential, sizeof potential), memcpy(peak, top, sizeof top);
 }
 
 /* One block of ReL-PSP neurons at one position. Returns the inputs taken in.
- * It strides over arrivals; a stride in which a neuron fires is gone over again, one arrival at a time. */
+ * It strides over arrivals; a stride in which a neuron fires is gone over again, one arrival at a time. Behind the last
+ * arrival every neuron that rises fires. */
 static int64_t rel_psp_block(const Event *events, int64_t count, const double *tile, int64_t lanes, const Layer *layer, int64_t where)
 {
     Vector W[VECTORS] = {{0}}, V[VECTORS] = {{0}}, wait[VECTORS]; /* wait: the threshold, nan once fired */
-    int64_t open = lanes, k = 0, taken = 0;
+    int64_t open = lanes, k = 0, taken = 0, strides = count - 1;
     for (int64_t l = 0; l < LANES; l++)
         wait[l / WIDTH][l % WIDTH] = l < lanes ? layer->threshold : NAN;
     for (int64_t l = 0; l < lanes; l++)
         layer->out[where + l] = INFINITY, layer->last[where + l] = -1, layer->slope[where + l] = 0;
     while (k < count && open) {
-        Vector old_W[VECTORS], old_V[VECTORS];
-        int64_t end = least(k + STRIDE, count);
-        memcpy(old_W, W, sizeof W), memcpy(old_V, V, sizeof V);
-        Mask hit = take_in(events, k, end, count, tile, W, V, wait);
-        taken += end - k;
-        if (any(hit)) {
+        Vector old_W[VECTORS], old_V[VECTORS], peak[VECTORS];
+        const int64_t end = k < strides ? least(k + STRIDE, strides) : count;
+        memcpy(old_W, W, sizeof W), memcpy(old_V, V, sizeof V), memcpy(peak, V, sizeof V);
+        if (k < strides) {
+            take_in(events, k, end, tile, W, V, peak);
+            taken += end - k;
+            if (!reached(peak, wait)) {
+                k = end;
+                continue;
+            }
             memcpy(W, old_W, sizeof W), memcpy(V, old_V, sizeof V);
-            for (; k < end && open; k++) {
-                const double time = events[k].time, next = k + 1 < count ? events[k + 1].time : INFINITY;
-                memcpy(old_V, V, sizeof V);
-                taken++;
-                if (!any(take_in(events, k, k + 1, count, tile, W, V, wait)))
+        }
+        for (; k < end && open; k++) {
+            const double time = events[k].time, next = k < strides ? events[k + 1].time : INFINITY;
+            memcpy(old_V, V, sizeof V);
+            one(events, k, next - time, tile, W, V);
+            taken++;
+            if (!reached(V, wait))
+                continue;
+            for (int64_t l = 0; l < lanes; l++) {
+                if (!(V[l / WIDTH][l % WIDTH] >= wait[l / WIDTH][l % WIDTH]))
                     continue;
-                for (int64_t l = 0; l < lanes; l++) {
-                    if (!(V[l / WIDTH][l % WIDTH] >= wait[l / WIDTH][l % WIDTH]))
-                        continue;
-                    double slope = W[l / WIDTH][l % WIDTH];
-                    double t = time + (layer->threshold - old_V[l / WIDTH][l % WIDTH]) / slope;
-                    t = t < time ? time : t > next ? next : t;
-                    wait[l / WIDTH][l % WIDTH] = NAN;
-                    open--;
-                    if (t <= layer->t_max && t < INFINITY)
-                        layer->out[where + l] = t, layer->last[where + l] = (int32_t)k, layer->slope[where + l] = slope;
-                }
+                double slope = W[l / WIDTH][l % WIDTH];
+                double t = time + (layer->threshold - old_V[l / WIDTH][l % WIDTH]) / slope;
+                t = t < time ? time : t > next ? next : t;
+                wait[l / WIDTH][l % WIDTH] = NAN;
+                open--;
+                if (t <= layer->t_max && t < INFINITY)
+                    layer->out[where + l] = t, layer->last[where + l] = (int32_t)k, layer->slope[where + l] = slope;
             }
         }
-        k = end;
     }
     return taken;
 }
 
-void rel_psp_forward(const Layer *layer, int threads)
+/* One block of neurons whose inputs are all causal (STD-ED): W = sum w and I = sum w t. */
+static int64_t sums_block(const Event *events, int64_t count, const double *tile, int64_t lanes, const Layer *layer, int64_t where)
+{
+    Vector W[VECTORS] = {{0}}, I[VECTORS] = {{0}};
+    for (int64_t k = 0; k < count; k++) {
+        const Vector *w = (const Vector *)(tile + (int64_t)events[k].row * LANES);
+        for (int v = 0; v < VECTORS; v++) {
+            W[v] += w[v];
+            I[v] += w[v] * events[k].time;
+        }
+    }
+    for (int64_t l = 0; l < lanes; l++)
+        layer->slope[where + l] = W[l / WIDTH][l % WIDTH], layer->out[where + l] = I[l / WIDTH][l % WIDTH];
+    return count;
+}
+
+typedef int64_t Take(const Event *, int64_t, const double *, int64_t, const Layer *, int64_t);
+
+static inline void forward(const Layer *layer, int threads, Take *take)
 {
     Room room;
     int64_t executed = 0;
@@ -269,12 +323,16 @@ void rel_psp_forward(const Layer *layer, int threads)
                 for (int64_t u = count * room.positions * part / threads; u < count * room.positions * (part + 1) / threads; u++) {
                     int64_t lanes = least(LANES, layer->outputs - b * LANES);
                     int64_t where = (first * room.positions + u) * layer->outputs + b * LANES;
-                    executed += lanes * rel_psp_block(room.events + u * room.fan_in, room.counts[u],
-                                                      room.tiles + b * room.fan_in * LANES, lanes, layer, where);
+                    executed += lanes * take(room.events + u * room.fan_in, room.counts[u],
+                                             room.tiles + b * room.fan_in * LANES, lanes, layer, where);
                 }
     }
     layer->work[1] = executed;
 }
+
+void rel_psp_forward(const Layer *layer, int threads) { forward(layer, threads, rel_psp_block); }
+
+void sums_forward(const Layer *layer, int threads) { forward(layer, threads, sums_block); }
 
 /* The lanes of a block as gradients need them: scale (0: no gradient), time and last causal place. */
 typedef struct {
@@ -298,7 +356,7 @@ static Block load(const Layer *layer, int64_t where, int64_t lanes)
 }
 
 /* out[j][i] = sum of scale_j (t_i - at_j) over pairs */
-void rel_psp_to_weights(const Layer *layer, int threads)
+void to_weights(const Layer *layer, int threads)
 {
     Room room;
     int64_t executed = 0, pairs = 0;
@@ -337,7 +395,7 @@ void rel_psp_to_weights(const Layer *layer, int threads)
 }
 
 /* out[sample][i] = sum of scale_j w_ij over pairs */
-void rel_psp_to_times(const Layer *layer, int threads)
+void to_times(const Layer *layer, int threads)
 {
     Room room;
     int64_t executed = 0, pairs = 0;

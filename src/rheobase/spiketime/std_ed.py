@@ -30,17 +30,23 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rheobase.config import Config
+from rheobase.spiketime.event_sums import event_sums
 from rheobase.spiketime.geometry import Geometry
 
 Form = Literal["times", "proxy"]
 
 
 class StdEd(Config):
-    """Options of STD-ED: the form computed in training and in evaluation, and where factors of gradients are clipped."""
+    """Options of STD-ED: the form computed in training and in evaluation, and where factors of gradients are clipped.
+
+    `sums` of the form in times: two dense products, or `events`, in order of arrival, whose backward pass visits
+    (neuron that moves, input that fired) pairs alone.
+    """
 
     name: Literal["std_ed"] = "std_ed"
     training: Form = "proxy"
     evaluation: Form = "times"
+    sums: Literal["dense", "events"] = "dense"
     clip_times: float = Field(default=1e5, gt=0)
     clip_proxy: float = Field(default=11.0, gt=0)
 
@@ -53,6 +59,13 @@ class StdEd(Config):
         """Draw initial weights `[m, n]` in place: Kaiming normal."""
         torch.nn.init.kaiming_normal_(weight, nonlinearity="relu")
 
+    def model_post_init(self, _context: Any) -> None:
+        """Refuse what would not be computed."""
+        if self.sums == "events" and "times" not in (self.training, self.evaluation):
+            raise ValueError(
+                "sums='events' are those of the form in times: set training='times' or evaluation='times'"
+            )
+
     def fire(self, times: Tensor, weight: Tensor, geometry: Geometry, *, training: bool = False) -> Tensor:
         """Spike times of a layer, each in its window's frame.
 
@@ -62,7 +75,7 @@ class StdEd(Config):
         """
         geometry.check(times, weight)
         if (self.training if training else self.evaluation) == "times":
-            return fire_times(times, weight, geometry, self.clip_times)
+            return fire_times(times, weight, geometry, self.clip_times, self.sums)
         return to_times(fire_proxy(to_activations(times), weight, geometry, self.clip_proxy))
 
 
@@ -76,16 +89,21 @@ def to_times(activations: Tensor) -> Tensor:
     return torch.where(activations > 0, 1 - activations, torch.inf)
 
 
-def fire_times(times: Tensor, weight: Tensor, geometry: Geometry, clip: float) -> Tensor:
+def fire_times(
+    times: Tensor, weight: Tensor, geometry: Geometry, clip: float, sums: Literal["dense", "events"] = "dense"
+) -> Tensor:
     """The form in spike times.
 
-    Shape: times `[N, S]`, weight `[m, n]` -> `[N, P, m]`
+    Shape: times `[N, S]`, weight `[m, n]` -> `[N, P, m]`, in the dtype of `times`
     """
-    fired = times.isfinite()
-    W = geometry.sums(fired.to(times.dtype), weight)
-    I = geometry.sums(torch.where(fired, times, 0), weight)  # noqa: E741
+    if sums == "events":
+        W, I = event_sums(times, weight, geometry)  # noqa: E741
+    else:
+        fired = times.isfinite()
+        W = geometry.sums(fired.to(times.dtype), weight)
+        I = geometry.sums(torch.where(fired, times, 0), weight)  # noqa: E741
     t: Tensor = _Times.apply(W, I, clip)
-    return t
+    return t.to(times.dtype)
 
 
 def fire_proxy(activations: Tensor, weight: Tensor, geometry: Geometry, clip: float) -> Tensor:
