@@ -30,11 +30,17 @@ class Source:
     prefix: str
     model_h: str
     model_c: str
-    kernels_h: str
+    kernels: dict[str, str]  # by name; one name is one text in every program
     constants: dict[str, int]  # bytes of each constant array, by its C name
     membrane_bytes: int  # live between steps: membranes and logits
     scratch_bytes: int  # dead between steps
     max_steps: int  # steps between resets that overflow no logit and that the network was made for
+
+    @property
+    def kernels_h(self) -> str:
+        """The kernels as a header."""
+        head = f"/* The kernels that {self.prefix} uses. Included by model.c alone. */"
+        return "\n".join([head, *self.kernels.values()])
 
 
 def c_name(name: str) -> str:
@@ -119,14 +125,11 @@ def generate(
         version=program.version,
         digest=program.digest(),
     )
-    kernels_h = "\n".join(
-        [f"/* The kernels that {prefix} uses. Included by model.c alone. */", *emitter.kernels.values()]
-    )
     return Source(
         prefix,
         model_h,
         model_c,
-        kernels_h,
+        emitter.kernels,
         emitter.sizes,
         emitter.membrane_bytes,
         emitter.scratch_bytes(),
