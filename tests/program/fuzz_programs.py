@@ -1,10 +1,10 @@
 """Random graphs of ops, reference against C: `python tests/program/fuzz_programs.py 2000` (or `make fuzz N=2000`).
 
-Every graph is compiled by every compiler found here (gcc, clang) at -O0, -O2 and -O3, and by the first of them under the
-address and undefined-behaviour sanitizers. All spikes and logits must equal the NumPy reference, on frames that are random and
-on frames full of the ends of their range, which reach the proven bounds; and so must the step and class of an early exit at a
-random margin. Graphs have any op on any value, kernels chosen for random rates, and maps by row or whole. The first difference
-ends the run and leaves the graph in a file.
+Every graph is compiled by every compiler found here (gcc, clang) at -O0, -O2 and -O3, and by the first that has them under
+the address and undefined-behaviour sanitizers. All spikes and logits must equal the NumPy reference, on frames that are
+random and on frames full of the ends of their range, which reach the proven bounds; and so must the step and class of an early
+exit at a random margin. Graphs have any op on any value, kernels chosen for random rates, and maps by row or whole. The first
+difference ends the run and leaves the graph in a file.
 
 Graphs are compiled in batches, one translation unit with every kernel once; that a program alone compiles and runs the same
 is what test_program_c99 shows.
@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -153,6 +153,19 @@ def build(compiler: str, flags: Iterable[str], text: str, path: Path) -> None:
         raise SystemExit(f"{compiler} {' '.join(flags)} could not compile {source}:\n{done.stderr[:4000]}")
 
 
+@cache
+def sanitizing(compilers: tuple[str, ...]) -> str | None:
+    """The first of the compilers that has the sanitizers."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "a.c")
+        source.write_text("int main(void) { return 0; }\n")
+        for compiler in compilers:
+            command = [compiler, *SANITIZE, str(source), "-o", str(source.with_suffix(""))]
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                return compiler
+    return None
+
+
 def runner_of(case: Case, library: ctypes.CDLL) -> CompiledProgram:
     """A compiled program whose functions are those of this graph in a batch's library."""
     found = {what: getattr(library, f"{case.prefix}_{what}") for what in ("host_program", "host_run_until")}
@@ -204,7 +217,9 @@ def check(batch: list[Case], folder: Path, compilers: list[str], levels: Iterabl
             compare(case, runner_of(case, library), f"{compiler} {level}")
         path.unlink()
     path = folder / "sanitized"
-    build(compilers[0], SANITIZE, text + main_for(batch), path)
+    if (able := sanitizing(tuple(compilers))) is None:
+        return
+    build(able, SANITIZE, text + main_for(batch), path)
     done = subprocess.run([path], capture_output=True, text=True, check=False)
     if done.returncode:
         case = next((case for case in batch if str(case.number) == done.stdout.strip()), batch[0])
@@ -276,9 +291,11 @@ def main() -> None:
     print(", ".join(f"{name} {times}" for name, times in seen.items()))
     if missing := [name for name, times in seen.items() if not times]:
         sys.exit(f"no graph had {', '.join(missing)}: tests/program/program_cases.py must draw them")
+    able = sanitizing(tuple(COMPILERS))
+    sanitized = f"{able} with sanitizers" if able else "no sanitizers (no compiler here has them)"
     builds = ", ".join(f"{compiler} {level}" for compiler, level in product(COMPILERS, LEVELS))
     print(
-        f"{number} graphs, {len(COMPILERS) * len(LEVELS)} builds each ({builds}) and sanitizers: 0 mismatches, "
+        f"{number} graphs, {len(COMPILERS) * len(LEVELS)} builds each ({builds}) and {sanitized}: 0 mismatches, "
         f"{time.perf_counter() - start:.0f} s"
     )
 

@@ -22,8 +22,9 @@ def test_a_difference_is_found_and_named(tmp_path):
     """Two graphs, the second compared with what another program gives: a bias that is 1 higher."""
     program = small_program()
     readout = replace(program.ops[-1], bias=program.ops[-1].bias + 1)
+    other = Case(small_program(ops=[*program.ops[:-1], readout]), number=1)
     wrong = Case(program, number=1)
-    object.__setattr__(wrong, "expected", Case(small_program(ops=[*program.ops[:-1], readout])).expected)
+    object.__setattr__(wrong, "expected", other.expected)
     with pytest.raises(Mismatch, match=r"graph 1: .*logits, step 0") as found:
         check([Case(attention_program()), wrong], tmp_path, COMPILERS[:1], ["-O0"])
     assert found.value.case is wrong

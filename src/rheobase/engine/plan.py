@@ -32,6 +32,7 @@ from rheobase.program.ops.base import Shape
 from rheobase.program.weight import Weight
 
 WINDOW_ROWS = (1 << 16) - 1  # lists hold indices of weight rows in 16 bits, and one more for a row of zeros
+NATIVE = {Add, Conv2d, Flatten, HeadMatMul, Linear, Neuron, OrPool, Readout, Rescale, RoundedNeuron, SumPool}
 MOST_COUNTED = (1 << 16) - 1  # counts have 16 bits
 Head = Literal["sums", "load", "sum_pool", "max_pool", "or_pool", "flatten", "conv", "matmul", "own"]
 
@@ -139,6 +140,9 @@ class _Planner:
 
     def read(self, index: int) -> None:
         op = self.program.ops[index]
+        if type(op) not in NATIVE or (isinstance(op, Neuron) and op.ternary):
+            self.by_itself(index, op)
+            return
         match op:
             case SumPool():
                 self.views[index] = self.view(op.inputs[0]).pooled(op)
@@ -156,12 +160,8 @@ class _Planner:
                 self.open[index] = self.sum(*op.inputs)
             case HeadMatMul():
                 self.product(index, op)
-            case Readout():
+            case Neuron() | Readout():
                 self.end(index, op)
-            case Neuron() if type(op) in (Neuron, RoundedNeuron) and not op.ternary:
-                self.end(index, op)
-            case _:
-                self.by_itself(index, op)
 
     def only_reader(self, index: int) -> bool:
         return len(self.readers[index]) == 1

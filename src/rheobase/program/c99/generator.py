@@ -57,10 +57,10 @@ def generate(
 ) -> Source:
     """The C of a program, in memory.
 
-    `rates`, the share of non-zero inputs of ops by their place, chooses the kernels of those convolutions (see
-    `gather`); without it all scatter. With `rows` neurons follow a convolution row by row, whose sums then take the memory of
-    one row; by default so where rates are given. What is computed is the same. `margin` is what the header offers for early exit
-    (see `early_exit`).
+    `rates`, the share of non-zero inputs of ops by their place, chooses the kernels of those convolutions (see `gather`) and
+    products of spikes; without it all scatter. With `rows` neurons follow a convolution row by row, whose sums then take the
+    memory of one row; by default so where rates are given. What is computed is the same. `margin` is what the header offers
+    for early exit (see `early_exit`).
 
     Raises:
         ProgramError: the program is not valid.
@@ -83,7 +83,8 @@ def generate(
         emitter.steps.append(f"    /* {emitter.label}: {' x '.join(map(str, shape))} */")
         read = op.inputs[0]
         events = None if values[read].frame_order else analysis[read]
-        rate = (rates or {}).get(index)
+        rate = emitter.rate = (rates or {}).get(index)
+        emitter.highs = tuple(255 if i == FRAME else analysis[i].high for i in op.inputs)
         if isinstance(op, Conv2d) and (kind := gather.choose(op, events, values[read].shape, rate)):
             gather.emit(op, emitter, kind, analysis[read].high)
         else:
