@@ -40,6 +40,7 @@ from rheobase.program.lower import lower
 
 sys.path.append(str(Path(__file__).parents[1] / "compression"))
 from graph_cases import used
+from test_harden_signals import trained_like
 
 pytestmark = needs_compiler
 
@@ -95,6 +96,19 @@ def test_every_small_transformer(name):
     frames = frames_for(program, 2, 0)
     expected = reference.run(program, frames)
     assert np.mean([layer.any() for layer in expected.spikes]) > 0.7, "silent layers prove nothing"
+    assert_exact(program, frames, threads=2)
+    assert_streams(program, frames, expected.logits)
+
+
+@pytest.mark.parametrize("neuron", ["qt_snn", "ternary_lif", "lif_soft"])
+@pytest.mark.parametrize("name", ["spiking_mlp", "spiking_tcn"])
+@torch.no_grad()
+def test_networks_for_signals(name, neuron):
+    """Signed frames, delays, ternary spikes."""
+    program = lower(harden(trained_like(name, neuron), "int8"), name="signal", T=12)
+    frames = frames_for(program, 3, 0)
+    expected = reference.run(program, frames)
+    assert all(layer.any() for layer in expected.spikes), "silent layers prove nothing"
     assert_exact(program, frames, threads=2)
     assert_streams(program, frames, expected.logits)
 
