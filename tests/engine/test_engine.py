@@ -270,16 +270,15 @@ def test_what_cannot_be_is_refused():
         Engine(program).run(np.zeros((1, 1, 2, 8, 8), np.int32))
 
 
-def test_an_op_without_kernel_is_named():
+def test_an_op_that_the_engine_does_not_know_runs_by_its_own_c():
     class Odd(SumPool):
         pass
 
     program = small_program(4)
     ops = [Odd(2, name="strange") if isinstance(op, SumPool) else op for op in program.ops]
-    with pytest.raises(
-        ProgramError, match=r"op 2 Odd 'strange': the engine has no Odd; run .* CompiledProgram"
-    ):
-        plan(dataclasses.replace(program, ops=ops))
+    odd = Program("odd", program.input_shape, 3, ops)
+    assert [stage.own.op.name for stage in plan(odd) if stage.own is not None] == ["strange"]
+    assert_exact(odd, frames_for(odd, 3, 0), threads=2)
 
 
 @pytest.mark.parametrize("best", list(ISAS)[:2])

@@ -8,20 +8,22 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from program_cases import attention_program, frames_for, graphs, residual_program, weight
+from program_cases import attention_program, frames_for, graphs, residual_program, signal_program, weight
 from test_engine import able, assert_exact, needs_compiler
 
-from model_cases import CONVOLUTIONAL
-from rheobase.compression import QuantConfig, ReScaWConfig, harden, quantise_
+from model_cases import CONVOLUTIONAL, SMALL_TRANSFORMERS
+from rheobase.compression import QuantConfig, ReScaWConfig, StandardisedSignConfig, harden, quantise_
 from rheobase.engine import Engine
 from rheobase.engine.library import KERNELS
 from rheobase.engine.plan import plan
-from rheobase.errors import ProgramError
 from rheobase.models import create_model
 from rheobase.program import (
     Add,
     Conv2d,
+    Delay,
     Flatten,
+    Gate,
+    HeadMatMul,
     HeadSum,
     Linear,
     Neuron,
@@ -29,13 +31,16 @@ from rheobase.program import (
     Program,
     Readout,
     Rescale,
+    RoundedNeuron,
     SumPool,
+    TimeMix,
     reference,
 )
 from rheobase.program.lower import lower
 
 sys.path.append(str(Path(__file__).parents[1] / "compression"))
 from graph_cases import used
+from test_harden_signals import trained_like
 
 pytestmark = needs_compiler
 
@@ -47,11 +52,15 @@ def assert_streams(program: Program, frames: np.ndarray, expected: np.ndarray, *
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(graphs(attention=False), st.sampled_from([None, *KERNELS]), st.integers(1, 2), st.data())
+@given(
+    st.one_of(graphs(), graphs(signals=True)), st.sampled_from([None, *KERNELS]), st.integers(1, 2), st.data()
+)
 def test_random_graphs(program, kernel, threads, data):
     options = {"isa": data.draw(st.sampled_from(able())), "kernel": kernel, "threads": threads}
     random = frames_for(program, 2, 0)
-    frames = np.concatenate([random, np.full_like(random, 255)], axis=1)
+    ends = np.iinfo(program.input_type)
+    full = [np.full_like(random[:, :1], end) for end in (ends.min, ends.max)]
+    frames = np.concatenate([random, *full], axis=1)
     assert_exact(program, frames, **options)
     assert_streams(program, frames, reference.run(program, frames).logits, **options)
 
@@ -73,6 +82,35 @@ def test_every_convolutional_model(name, threads):
         logits = expected.logits[:, : given_frames.shape[1]]
         assert np.array_equal(engine.run(given_frames), logits)
     assert_streams(program, frames, expected.logits, threads=threads)
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL_TRANSFORMERS if name != "sdt_v3_small"])
+@torch.no_grad()
+def test_every_small_transformer(name):
+    """All but sdt_v3, whose neurons fire integers: there is no program of it."""
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=4, input_size=(24, 24), width=1 / 8, T=4)
+    inner = StandardisedSignConfig() if name.startswith("bestformer") else ReScaWConfig(bits=4)
+    quantise_(model, QuantConfig(weights=inner, edge_bits=8))
+    program = lower(harden(used(model, 1)), name="transformer", T=4)
+    frames = frames_for(program, 2, 0)
+    expected = reference.run(program, frames)
+    assert np.mean([layer.any() for layer in expected.spikes]) > 0.7, "silent layers prove nothing"
+    assert_exact(program, frames, threads=2)
+    assert_streams(program, frames, expected.logits)
+
+
+@pytest.mark.parametrize("neuron", ["qt_snn", "ternary_lif", "lif_soft"])
+@pytest.mark.parametrize("name", ["spiking_mlp", "spiking_tcn"])
+@torch.no_grad()
+def test_networks_for_signals(name, neuron):
+    """Signed frames, delays, ternary spikes."""
+    program = lower(harden(trained_like(name, neuron), "int8"), name="signal", T=12)
+    frames = frames_for(program, 3, 0)
+    expected = reference.run(program, frames)
+    assert all(layer.any() for layer in expected.spikes), "silent layers prove nothing"
+    assert_exact(program, frames, threads=2)
+    assert_streams(program, frames, expected.logits)
 
 
 def test_channels_beyond_a_block_in_joins_groups_and_pools():
@@ -125,16 +163,58 @@ def test_a_profile_of_a_graph_names_all_layers():
     assert_exact(program, frames_for(program, 2, 0))
 
 
-@pytest.mark.parametrize(
-    ("ops", "message"),
-    [
-        (attention_program().ops, "op 0 Conv2d 'embed': the engine has no Conv2d with dilation"),
-        ([Rescale([1, 1], [0, 0]), OrPool(2, 1)], "op 1 OrPool: the engine has no OrPool of a current"),
-        ([HeadSum(2)], "op 0 HeadSum: the engine has no HeadSum"),
-    ],
-)
-def test_what_the_engine_does_not_know_is_refused(ops, message):
-    head = [SumPool(None), Flatten(), Linear(weight(np.random.default_rng(0), (2, 2), 4)), Readout([0, 0])]
-    program = Program("odd", (2, 8, 8), 3, ops if len(ops) > 3 else [*ops, *head])
-    with pytest.raises(ProgramError, match=message):
-        plan(program)
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("make", [attention_program, signal_program])
+def test_ops_without_a_fast_form_run_by_their_own_c(make, threads):
+    """Delays, saccades and ternary neurons keep their past from step to step, in parts and in streams."""
+    program = make()
+    frames = frames_for(program, 3, 4, min(program.most_steps, 40))  # 32 steps are held
+    own = {type(stage.own.op) for stage in plan(program) if stage.own is not None}
+    assert own == {TimeMix, HeadSum, Gate, HeadMatMul} or own == {Delay, Neuron, RoundedNeuron}
+    for isa in able():
+        assert_exact(program, frames, isa=isa, threads=threads)
+    assert_streams(program, frames, reference.run(program, frames).logits, threads=threads)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3])
+@pytest.mark.parametrize("part", [5, 32, 64, 70])
+def test_products_of_spikes_count_ones(heads, part):
+    """Heads that begin anywhere in a word, strings of one word and of two, along channels and along places."""
+    rng = np.random.default_rng(part)
+    channels, size = heads * part, (9, 8)
+    ops = []
+    for _ in range(2):
+        ops.append(Conv2d(weight(rng, (channels, 2, 1, 1), 4), inputs=(-1,)))
+        ops.append(Neuron(rng.integers(1, 20, channels), rng.integers(-2, 9, channels)))
+    ops += [
+        HeadMatMul(heads, "second", inputs=(1, 3)),
+        HeadMatMul(heads, "first", inputs=(1, 3)),
+        HeadMatMul(heads, "none", inputs=(1, 5)),
+        SumPool(None, inputs=(4,)),
+        SumPool(None, inputs=(6,)),
+        Flatten(inputs=(7,)),
+        Flatten(inputs=(8,)),
+        Linear(weight(rng, (3, heads * 72), 4), inputs=(9,)),
+        Linear(weight(rng, (3, channels), 4), inputs=(10,)),
+        Add(inputs=(11, 12)),
+        Readout(np.zeros(3, int)),
+    ]
+    program = Program("products", (2, *size), 3, ops)
+    assert [stage.head for stage in plan(program)][2:5] == ["matmul", "matmul", "own"]
+    for isa in able():
+        assert_exact(program, frames_for(program, 2, 0), isa=isa, threads=2)
+
+
+def test_counts_beyond_16_bits_are_weighted_one_by_one():
+    rng = np.random.default_rng(0)
+    ops = [
+        Gate(inputs=(-1, -1)),
+        Conv2d(weight(rng, (3, 2, 2, 2), 2)),
+        SumPool(None),
+        Flatten(),
+        Linear(weight(rng, (3, 3), 4)),
+        Readout([0, 0, 0]),
+    ]
+    program = Program("squares", (2, 3, 3), 2, ops)
+    frames = np.full((2, 1, 2, 3, 3), 255, np.uint8)
+    assert np.array_equal(Engine(program).run(frames), reference.run(program, frames).logits)

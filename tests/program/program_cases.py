@@ -132,18 +132,18 @@ def programs(draw: st.DrawFn) -> Program:
 
 
 @st.composite
-def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
+def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
     """Any op on any value there is: residual joins of spikes and of currents, groups, pools, convolutions of currents.
 
-    `attention` off leaves out what spiking transformers alone need: the ops of attention, joined channels, dilation, and the
-    maximum of currents.
+    `signals` adds what networks for signals need: delays, ternary spikes and int8 frames.
 
     What nobody reads in the end is pooled and goes through a linear layer of its own; the sum of these is the logits.
     """
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     start: tuple[int, ...] = tuple(draw(st.tuples(st.integers(1, 4), st.integers(2, 5), st.integers(2, 5))))
     ops: list[Op] = []
-    known: dict[int, tuple[str, tuple[int, ...]]] = {-1: ("events", start)}
+    frame = draw(st.sampled_from(["uint8", "int8"])) if signals else "uint8"
+    known: dict[int, tuple[str, tuple[int, ...]]] = {-1: ("signed" if frame == "int8" else "events", start)}
 
     def add(op: Op) -> int:
         ops.append(op)
@@ -156,7 +156,7 @@ def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
         groups = draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
         out = channels if draw(st.booleans()) else groups * draw(st.integers(1, 3))
         kernel = draw(st.integers(1, min(3, height, width)))
-        bits = draw(st.sampled_from([1, 2, 4, 8] if kind == "events" else [1, 2]))
+        bits = draw(st.sampled_from([1, 2] if kind == "current" else [1, 2, 4, 8]))
         same = {"stride": 1, "padding": kernel // 2}
         place = (
             same
@@ -164,7 +164,7 @@ def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
             else {"stride": draw(st.integers(1, 2)), "padding": draw(st.integers(0, 1))}
         )
         w = weight(rng, (out, channels // groups, kernel, kernel), bits)
-        if attention and kernel > 1 and draw(st.booleans()):
+        if kernel > 1 and draw(st.booleans()):
             dilation = draw(st.integers(2, 3))
             place |= {"dilation": dilation, "padding": dilation * (kernel // 2) + draw(st.integers(0, 1))}
         return add(Conv2d(w, shift=draw(st.integers(0, 2)), groups=groups, inputs=(source,), **place))
@@ -180,6 +180,8 @@ def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
     def fire(source: int) -> int:
         channels = known[source][1][0]
         leak: dict[str, Any] = {"leak_shift": draw(st.sampled_from([None, 1])), "inputs": (source,)}
+        if signals:
+            leak["ternary"] = draw(st.booleans())
         if draw(st.booleans()):
             return add(rounded_neuron(rng, channels, 40, draw(st.sampled_from([2, 4, 8])), **leak))
         return add(
@@ -198,7 +200,7 @@ def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
     def pool(source: int) -> int:
         kind, (_, height, width) = known[source]
         size = draw(st.integers(1, min(height, width)))
-        if (attention or kind == "events") and draw(st.booleans()):
+        if kind != "signed" and draw(st.booleans()):
             return add(
                 OrPool(size, draw(st.integers(1, 2)), draw(st.integers(0, size // 2)), inputs=(source,))
             )
@@ -213,14 +215,16 @@ def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
     def gate(source: int) -> int:
         _, (channels, *size) = known[source]
         fits = [
-            i for i, (_, (c, *s)) in known.items() if channels % c == 0 and (s == size or s in ([1, 1], [1]))
+            i
+            for i, (k, (c, *s)) in known.items()
+            if k != "signed" and channels % c == 0 and (s == size or s in ([1, 1], [1]))
         ]
         return add(Gate(inputs=(draw(st.sampled_from(fits)), source)))
 
     def matmul(source: int) -> int:
         kind = draw(st.sampled_from(["none", "first", "second"]))
         pairs = []
-        for other in known:
+        for other in (i for i, value in known.items() if value[0] != "signed"):
             for order in {(source, other), (other, source)}:
                 for heads in (1, 2, 3):
                     with contextlib.suppress(ProgramError):
@@ -238,10 +242,16 @@ def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
             TimeMix(mixing, rng.integers(-9, 300, steps * known[source][1][0]), steps, inputs=(source,))
         )
 
-    heads = [head_sum, gate, matmul, matmul, time_mix, concat] if attention else []
+    def delay(source: int) -> int:
+        delays = draw(st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True))
+        return add(Delay(np.array(delays), inputs=(source,)))
+
+    heads = [head_sum, gate, matmul, matmul, time_mix, concat]
+    past = [delay] if signals else []
     moves = {
-        "events": [conv, conv, rescale, join, pool, *heads],
-        "current": [fire, fire, fire, conv, rescale, join, pool, *heads],
+        "events": [conv, conv, rescale, join, pool, *heads, *past],
+        "signed": [conv, conv, rescale, join, pool, *past],
+        "current": [fire, fire, fire, conv, rescale, join, pool, *heads, *past],
     }
     for _ in range(draw(st.integers(2, 9))):
         source = draw(st.sampled_from(list(known)[-4:]))
@@ -258,7 +268,7 @@ def graphs(draw: st.DrawFn, attention: bool = True) -> Program:
     for other in logits[1:]:
         total = add(Add(inputs=(other, total)))
     add(Readout(rng.integers(-9, 10, classes), inputs=(total,)))
-    program = Program("graph", start, draw(st.integers(1, 3)), ops)  # type: ignore[arg-type]
+    program = Program("graph", start, draw(st.integers(1, 3)), ops, input_type=frame)  # type: ignore[arg-type]
     try:
         program.validate()
     except ProgramError as error:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from program_cases import attention_program, frames_for, slow
+from program_cases import attention_program, frames_for, neuron, slow, weight
 from test_program_c99 import STRICT, needs_compiler
 from test_program_storage import put, tensor, write
 
@@ -17,6 +17,7 @@ from rheobase.errors import DataError, ProgramError
 from rheobase.program import (
     CompiledProgram,
     Concat,
+    Conv2d,
     Flatten,
     Gate,
     HeadMatMul,
@@ -335,3 +336,28 @@ def test_digests_see_the_fields_of_attention():
         changed = [dataclasses.replace(op, **fields) if i == place else op for i, op in enumerate(ops)]
         digests.add(attention_program(ops=changed).digest())
     assert len(digests) == 4
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["none", "first", "second"])
+@pytest.mark.parametrize("part", [3, 32, 37])
+def test_products_of_frequent_spikes_count_ones(kind, part):
+    """Strings of one word and of two, along channels and along places; the same with and without rates."""
+    rng = np.random.default_rng(part)
+    channels, size = 2 * part, (7, 5) if kind != "none" else (part, 1)
+    ops = []
+    for _ in range(2):
+        ops.append(Conv2d(weight(rng, (channels, 2, 1, 1), 4), inputs=(-1,)))
+        ops.append(neuron(rng, channels, "soft", 9))
+    ops += [HeadMatMul(2, kind, inputs=(1, 3)), SumPool(None), Flatten()]
+    entries = HeadMatMul(2, kind).output_shape((channels, *size), (channels, *size))[0]
+    ops += [Linear(weight(rng, (3, entries), 4)), Readout([0, 1, 2])]
+    program = Program("products", (2, *size), 2, ops)
+    frames = frames_for(program, 3, 0)
+    expected = reference.run(program, frames)
+    assert 0.06 < np.mean([spikes.mean() for spikes in expected.spikes]) < 0.9
+    for rate, counted in ((0.01, False), (0.2, True)):
+        assert ("head_matmul_bits" in generate(program, {4: rate}).kernels_h) == counted
+        compiled = CompiledProgram(program, flags=(*STRICT, "-O1"), rates={4: rate})
+        found = verify(compiled, expected, frames)
+        assert found.exact, found.first_difference

@@ -45,11 +45,12 @@ class Engine:
     `kernel` forces one on the layers that can run it. `isa` is `scalar`, `avx2` or `avx512`; None takes the best
     that this processor has. With at least `threads` samples, threads share the samples, else each layer's output.
 
-    Weighted sums of events are what it is fast at. Convolutions of currents and in groups, rescalings, additions and
-    poolings of counts are plain loops over maps of int32. An op that it does not know is refused by name.
+    Weighted sums of events are what it is fast at, and products of two maps of spikes (ANDs of bits, their ones counted).
+    Convolutions of currents or signed events, in groups or dilated, rescalings, additions and poolings of counts are plain
+    loops over maps of int32. Any other op runs by the C that it ships as, on one thread.
 
     Raises:
-        ProgramError: the program is not valid or has an op that the engine does not run.
+        ProgramError: the program is not valid.
         DataError: an unknown `isa` or `kernel`, or one that this processor does not have.
         CompilerError: there is no C compiler, or it failed; `reference.run` needs none.
     """
@@ -60,7 +61,7 @@ class Engine:
         self.program = program
         self.threads = whole(threads, "threads", 1, 256)
         stages = plan(program)
-        self._fires = [index for index, stage in enumerate(stages) if isinstance(stage.ends, Neuron)]
+        self._fires = [index for index, stage in enumerate(stages) if stage.fires]
         self.isa = _able(isa)
         self._library = library(self.isa)
         self._layers = Layers(stages, self.isa)
@@ -96,16 +97,16 @@ class Engine:
             self._layers.choose(None, rates)
             self._memories.clear()
 
-    def run(self, frames: NDArray[np.uint8]) -> NDArray[np.int32]:
+    def run(self, frames: NDArray[Any]) -> NDArray[np.int32]:
         """Each step's contribution to the logits, as in the reference's trace; sum over T to decide.
 
-        Shape: uint8 array or CPU tensor `[T, N, C, H, W]` to int32 `[T, N, K]`.
+        Shape: array or CPU tensor of the program's `input_type` `[T, N, C, H, W]` to int32 `[T, N, K]`.
         Raises:
             DataError: frames of another type or shape.
         """
         return self._run(frames, None)
 
-    def run_traced(self, frames: NDArray[np.uint8]) -> Trace:
+    def run_traced(self, frames: NDArray[Any]) -> Trace:
         """All spikes and logits.
 
         Shape: see `Trace`.
@@ -114,24 +115,24 @@ class Engine:
         """
         steps, samples = check_frames(self.program, frames).shape[:2]
         spikes = [
-            np.zeros((steps, samples, *shape), np.uint8)
+            np.zeros((steps, samples, *shape), op.spike_type)
             for op, shape in zip(self.program.ops, self.program.shapes(), strict=True)
-            if op in self.program.neurons
+            if isinstance(op, Neuron)
         ]
         logits = self._run(frames, spikes)
         return Trace(spikes, logits.astype(np.int64))
 
-    def predict(self, frames: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def predict(self, frames: NDArray[Any]) -> NDArray[np.int64]:
         """Class of each sample after all steps, ties to the lowest.
 
-        Shape: uint8 `[T, N, C, H, W]` to int64 `[N]`.
+        Shape: the program's `input_type` `[T, N, C, H, W]` to int64 `[N]`.
         """
         return self.run(frames).sum(axis=0, dtype=np.int64).argmax(axis=-1)
 
-    def profile(self, frames: NDArray[np.uint8]) -> list[LayerTime]:
+    def profile(self, frames: NDArray[Any]) -> list[LayerTime]:
         """Time and input rate of each layer, one sample after the other, all threads on each.
 
-        Shape: uint8 `[T, N, C, H, W]`, N >= 1.
+        Shape: the program's `input_type` `[T, N, C, H, W]`, N >= 1.
         Raises:
             DataError: frames of another type or shape, or no samples.
         """
@@ -166,7 +167,7 @@ class Engine:
             self._memories = {key: made}  # one shape at a time
         return self._memories[key]
 
-    def _run(self, frames: NDArray[np.uint8], spikes: list[NDArray[np.uint8]] | None) -> NDArray[np.int32]:
+    def _run(self, frames: NDArray[Any], spikes: list[NDArray[Any]] | None) -> NDArray[np.int32]:
         frames = np.ascontiguousarray(check_frames(self.program, frames))
         steps, samples = frames.shape[:2]
         logits = np.zeros((steps, samples, self.program.classes), np.int32)
@@ -181,10 +182,10 @@ class Engine:
     def _team(
         self,
         memory: RunMemory,
-        frames: NDArray[np.uint8],
+        frames: NDArray[Any],
         logits: NDArray[np.int32],
         n: int,
-        spikes: list[NDArray[np.uint8]] | None,
+        spikes: list[NDArray[Any]] | None,
         times: tuple[NDArray[Any], NDArray[Any]] | None,
     ) -> None:
         """Sample n, all threads on it."""
@@ -200,13 +201,13 @@ class Engine:
     def together(
         self,
         memory: RunMemory,
-        frames: NDArray[np.uint8],
+        frames: NDArray[Any],
         logits: NDArray[np.int32],
         times: tuple[NDArray[Any], NDArray[Any]] | None = None,
     ) -> None:
         """A few steps of one sample on the memory's threads, from the membranes that it holds.
 
-        Shape: `frames` uint8 `[T, C, H, W]`, `logits` int32 `[T, K]`, any stride over T.
+        Shape: `frames` `[T, C, H, W]`, `logits` int32 `[T, K]`, any stride over T.
         """
         threads = memory.struct.threads
         others = [
@@ -220,9 +221,9 @@ class Engine:
     def _share(
         self,
         memories: list[RunMemory],
-        frames: NDArray[np.uint8],
+        frames: NDArray[Any],
         logits: NDArray[np.int32],
-        spikes: list[NDArray[np.uint8]] | None,
+        spikes: list[NDArray[Any]] | None,
     ) -> None:
         """Samples among the threads, each with a memory of its own."""
         samples = iter(range(frames.shape[1]))
@@ -245,7 +246,7 @@ class Engine:
         self,
         memory: RunMemory,
         thread: int,
-        frames: NDArray[np.uint8],
+        frames: NDArray[Any],
         logits: NDArray[np.int32],
         times: tuple[NDArray[Any], NDArray[Any]] | None,
     ) -> None:
@@ -281,10 +282,10 @@ class Stream:
         ]
         self.logits = np.zeros((samples, engine.program.classes), np.int32)
 
-    def step(self, frames: NDArray[np.uint8]) -> NDArray[np.int32]:
+    def step(self, frames: NDArray[Any]) -> NDArray[np.int32]:
         """This step's contribution to the logits.
 
-        Shape: uint8 `[N, C, H, W]` to int32 `[N, K]`.
+        Shape: the program's `input_type` `[N, C, H, W]` to int32 `[N, K]`.
         Raises:
             DataError: frames of another type or shape, or another number of samples.
         """

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.engine import library as c
+from rheobase.engine import own
 from rheobase.engine.packing import (
     bit_planes,
     block_size,
@@ -47,6 +48,8 @@ class Layers:
         self.array = (c.Layer * len(stages))()
         self._kept: dict[tuple[int, str], NDArray[np.generic]] = {}
         self._tails: list[ctypes.Array[c.Tail]] = []
+        owns = [stage.own for stage in stages if stage.own is not None]
+        self._own = own.library(owns, isa) if owns else None
         for index, stage in enumerate(stages):
             self._describe(index, stage)
         self.choose(None)
@@ -91,8 +94,10 @@ class Layers:
         self.kernel = kernel
 
     def membrane_bytes(self, index: int) -> int:
-        """Bytes of the membranes of a layer."""
-        layer = self.array[index]
+        """Bytes of a layer's membranes, or of what else it keeps from step to step."""
+        layer, stage = self.array[index], self.stages[index]
+        if self._own is not None and stage.own is not None:
+            return int(self._own[f"{stage.own.name}_bytes"]())
         if layer.neuron in (c.READOUT, c.NOTHING):
             return 0
         return layer.out_height * layer.out_width * layer.out_padded * (2 if layer.small else 4)
@@ -111,13 +116,16 @@ class Layers:
     def _describe(self, index: int, stage: Stage) -> None:
         layer, view = self.array[index], stage.view
         layer.head = c.HEADS.index(stage.head)
-        layer.value = self._value(view)
+        layer.value, layer.other = self._value(view), self._value(stage.other or view)
+        if self._own is not None and stage.own is not None:
+            layer.own = ctypes.cast(self._own[stage.own.name], ctypes.c_void_p).value
         layer.channels, layer.paired = view.channels, padded(view.channels, 2)
         layer.raw_height, layer.raw_width = view.raw
         layer.pool_height, layer.pool_width = view.pool
         layer.height, layer.width = view.size
         layer.kernel_height, layer.kernel_width = stage.window
         (layer.stride_height, layer.stride_width), layer.padding = stage.stride, stage.padding
+        layer.dilation, (layer.first_turned, layer.second_turned) = stage.dilation, stage.turned
         layer.out_channels, layer.out_height, layer.out_width = stage.out
         layer.narrow_events = -1
         layer.scale, layer.rows, layer.groups = 1 << stage.shift, stage.rows, stage.groups
@@ -145,6 +153,7 @@ class Layers:
             view.raw[0] * view.raw[1],
             -(-view.channels // 64),
             padded(view.channels, 64),
+            view.below_zero,
         )
 
     def _weights(self, index: int, stage: Stage, weight: Weight, codes: NDArray[np.uint8]) -> None:

@@ -18,8 +18,8 @@ ISAS = {  # from the least to the best, with what the compiler may use
     ),
 }
 SOURCES = ("frame", "spikes", "map")
-HEADS = ("sums", "load", "sum_pool", "max_pool", "or_pool", "flatten", "conv")
-SPIKES, SUMS = SOURCES.index("spikes"), HEADS.index("sums")
+HEADS = ("sums", "load", "sum_pool", "max_pool", "or_pool", "flatten", "conv", "matmul", "own")
+SPIKES, SUMS, OWN = SOURCES.index("spikes"), HEADS.index("sums"), HEADS.index("own")
 RESCALE, ADD = range(2)
 KERNELS = ("dense", "event", "lookup", "popcount")
 READOUT, PLAIN, ROUNDED, NOTHING = range(4)
@@ -30,7 +30,8 @@ class Value(ctypes.Structure):
     """`Value` of engine.h."""
 
     _fields_ = [
-        (name, ctypes.c_int32) for name in ("source", "reads", "channels", "places", "words", "pitch")
+        (name, ctypes.c_int32)
+        for name in ("source", "reads", "channels", "places", "words", "pitch", "below_zero")
     ]
 
 
@@ -55,12 +56,15 @@ class Layer(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("threshold16", "bias16", "reset16")),
         ("values", ctypes.c_void_p),
         ("tail", ctypes.c_void_p),
+        ("own", ctypes.c_void_p),
         ("value", Value),
+        ("other", Value),
         *((name, ctypes.c_int32) for name in ("head", "tail_count", "keep", "pitch", "groups")),
         *((name, ctypes.c_int32) for name in ("channels", "paired")),
         *((name, ctypes.c_int32) for name in ("raw_height", "raw_width", "pool_height", "pool_width")),
         *((name, ctypes.c_int32) for name in ("height", "width", "kernel_height", "kernel_width")),
-        *((name, ctypes.c_int32) for name in ("stride_height", "stride_width", "padding", "rows")),
+        *((name, ctypes.c_int32) for name in ("stride_height", "stride_width", "padding", "dilation")),
+        *((name, ctypes.c_int32) for name in ("rows", "first_turned", "second_turned")),
         *((name, ctypes.c_int32) for name in ("out_channels", "out_words")),
         *((name, ctypes.c_int32) for name in ("out_padded", "out_height", "out_width", "block")),
         *((name, ctypes.c_int32) for name in ("bits", "step", "offset", "scale")),

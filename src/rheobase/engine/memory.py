@@ -1,12 +1,14 @@
 """What one run of the engine writes to: membranes, spikes of each layer, lists and scratch."""
 
 import ctypes
+from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.engine.layers import Layers, aligned
-from rheobase.engine.library import Memory
+from rheobase.engine.library import OWN, Memory
 
 HELD_BYTES = 1 << 25  # maps over time of all layers; more steps run in parts
 MOST_HELD = 32  # STEPS of engine.h
@@ -81,12 +83,16 @@ class RunMemory:
         """All membranes to 0."""
         self._membranes[:] = 0
 
-    def spikes(self, index: int, steps: int) -> NDArray[np.uint8]:
+    def spikes(self, index: int, steps: int) -> NDArray[Any]:
         """Spikes of a layer in the last call of `steps` steps.
 
-        Shape: uint8 `[steps, C, H, W]`.
+        Shape: uint8 (int8 of a layer that runs by its own C) `[steps, C, H, W]`.
         """
-        channels = self._layers.array[index].out_channels
+        layer, kept = self._layers.array[index], self._maps[index]
+        if layer.head == OWN and kept is not None:
+            shape = (self.steps, layer.out_height, layer.out_width, layer.pitch)
+            last = kept[: 4 * prod(shape)].view(np.int32).reshape(shape)[:steps, ..., : layer.out_channels]
+            return np.ascontiguousarray(np.moveaxis(last, -1, 1).astype(np.int8))
         words = self._spikes[index][:steps].astype("<u8", copy=False)
-        bits = np.unpackbits(words.view(np.uint8), axis=-1, count=channels, bitorder="little")
+        bits = np.unpackbits(words.view(np.uint8), axis=-1, count=layer.out_channels, bitorder="little")
         return np.ascontiguousarray(np.moveaxis(bits, -1, 1))

@@ -1,4 +1,7 @@
-"""A program as the engine's layers: each a head, a tail of rescalings and additions, and neurons or the readout at its end."""
+"""A program as the engine's layers: each a head, a tail of rescalings and additions, and neurons or the readout at its end.
+
+Products of spikes, and ops that run by their own C, are layers without tail and end.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,15 +11,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rheobase.errors import ProgramError
+from rheobase.engine.own import Input, Own
 from rheobase.program import ranges
 from rheobase.program.ir import FRAME, Program
 from rheobase.program.ops import (
     Add,
     Conv2d,
     Flatten,
+    HeadMatMul,
     Linear,
     Neuron,
+    Op,
     OrPool,
     Readout,
     Rescale,
@@ -27,8 +32,9 @@ from rheobase.program.ops.base import Shape
 from rheobase.program.weight import Weight
 
 WINDOW_ROWS = (1 << 16) - 1  # lists hold indices of weight rows in 16 bits, and one more for a row of zeros
-KNOWN = (Add, Conv2d, Flatten, Linear, Neuron, OrPool, Readout, Rescale, RoundedNeuron, SumPool)
-Head = Literal["sums", "load", "sum_pool", "max_pool", "or_pool", "flatten", "conv"]
+NATIVE = {Add, Conv2d, Flatten, HeadMatMul, Linear, Neuron, OrPool, Readout, Rescale, RoundedNeuron, SumPool}
+MOST_COUNTED = (1 << 16) - 1  # counts have 16 bits
+Head = Literal["sums", "load", "sum_pool", "max_pool", "or_pool", "flatten", "conv", "matmul", "own"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +49,10 @@ class View:
     channels: int
     raw: tuple[int, int]  # height and width before pooling
     most: int  # largest count after pooling
-    events: bool  # and not a current
+    events: bool  # never negative, and not a current
     pool: tuple[int, int] = (1, 1)
     flat: bool = False
+    below_zero: bool = False  # a frame of int8
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,9 +70,9 @@ class View:
 class Stage:
     """One layer of the engine. A linear layer is a convolution whose kernel is its whole map.
 
-    Heads: `sums` of weighted events; `conv`, sums of anything else or in groups; `load`, what is read as it is;
-    `flatten`; and the poolings. `tail` has rescalings and values to add. With `keep` what the tail gives is kept as a
-    map; then `ends`.
+    Heads: `sums` of weighted events; `conv`, sums of anything else, in groups or dilated; `load`, what is read as it is;
+    `flatten`; the poolings; `matmul` of two maps of spikes, groups being heads; `own`, anything else. `tail` has rescalings
+    and values to add. With `keep` what the tail gives is kept as a map; then `ends`.
 
     Shape: `codes` uint8 `[Cout, Cin / groups, kh, kw]`; `out` is `(Cout, H, W)`.
     """
@@ -81,11 +88,20 @@ class Stage:
     padding: int = 0
     shift: int = 0
     groups: int = 1
+    dilation: int = 1
+    other: View | None = None  # the second value that is read
+    turned: tuple[bool, bool] = (False, False)  # factors of a product whose strings of bits run over places
+    own: Own | None = None
     tail: list[Rescale | View] = field(default_factory=list)
     keep: bool = False
     ends: Neuron | Readout | None = None
     low: int = 0  # smallest and largest sum, the bias of what ends the layer included
     high: int = 0
+
+    @property
+    def fires(self) -> bool:
+        """Whether neurons end the layer."""
+        return isinstance(self.ends if self.own is None else self.own.op, Neuron)
 
     @property
     def rows(self) -> int:
@@ -94,31 +110,12 @@ class Stage:
 
 
 def plan(program: Program) -> list[Stage]:
-    """Layers of a validated program, each behind those that it reads.
+    """Layers of a program, each behind those that it reads.
 
     Raises:
-        ProgramError: the program is not valid, or has an op that the engine does not run; names it.
+        ProgramError: the program is not valid.
     """
     program.validate()
-    kinds = program.kinds()
-    if program.input_type != "uint8":
-        raise ProgramError(
-            f"the engine reads uint8 frames, program {program.name!r} {program.input_type}; run it with CompiledProgram or "
-            "reference.run"
-        )
-    for index, op in enumerate(program.ops):
-        what = type(op).__name__ if type(op) not in KNOWN else ""
-        if isinstance(op, Conv2d) and op.dilation > 1:
-            what = "Conv2d with dilation"
-        elif isinstance(op, OrPool) and kinds[index] == "current":
-            what = "OrPool of a current"
-        elif isinstance(op, Neuron) and op.ternary:
-            what = "ternary spikes"
-        if what:
-            raise ProgramError(
-                f"{program.label(index)}: the engine has no {what}; "
-                "run this program with CompiledProgram or reference.run"
-            )
     planner = _Planner(program)
     for index in range(len(program.ops)):
         planner.read(index)
@@ -136,28 +133,35 @@ class _Planner:
         self.readers = program.readers()
         self.stages: list[Stage] = []
         channels, *size = program.input_shape
-        self.views = {FRAME: View("frame", -1, channels, (size[0], size[1]), 255, True)}
+        signed = program.input_type == "int8"
+        frame = View("frame", -1, channels, (size[0], size[1]), 255, not signed, below_zero=signed)
+        self.views = {FRAME: frame}
         self.open: dict[int, Stage] = {}
 
     def read(self, index: int) -> None:
         op = self.program.ops[index]
-        if isinstance(op, SumPool):
-            view = self.view(op.inputs[0])
-            self.views[index] = view.pooled(op)
-        elif isinstance(op, Flatten):
-            self.views[index] = replace(self.view(op.inputs[0]), flat=True)
-        elif isinstance(op, OrPool):
-            self.or_pool(index, op)
-        elif isinstance(op, (Conv2d, Linear)):
-            self.open[index] = self.weighted(index, op)
-        elif isinstance(op, Rescale):
-            stage = self.extended(op.inputs[0])
-            stage.tail.append(op)
-            self.open[index] = stage
-        elif isinstance(op, Add):
-            self.open[index] = self.sum(*op.inputs)
-        elif isinstance(op, (Neuron, Readout)):
-            self.end(index, op)
+        if type(op) not in NATIVE or (isinstance(op, Neuron) and op.ternary):
+            self.by_itself(index, op)
+            return
+        match op:
+            case SumPool():
+                self.views[index] = self.view(op.inputs[0]).pooled(op)
+            case Flatten():
+                self.views[index] = replace(self.view(op.inputs[0]), flat=True)
+            case OrPool():
+                self.or_pool(index, op)
+            case Conv2d() | Linear():
+                self.open[index] = self.weighted(index, op)
+            case Rescale():
+                stage = self.extended(op.inputs[0])
+                stage.tail.append(op)
+                self.open[index] = stage
+            case Add():
+                self.open[index] = self.sum(*op.inputs)
+            case HeadMatMul():
+                self.product(index, op)
+            case Neuron() | Readout():
+                self.end(index, op)
 
     def only_reader(self, index: int) -> bool:
         return len(self.readers[index]) == 1
@@ -242,14 +246,43 @@ class _Planner:
             self.stages.append(stage)
             self.views[index] = replace(view, stage=len(self.stages) - 1, raw=stage.out[1:])
 
+    def product(self, index: int, op: HeadMatMul) -> None:
+        """A product of spikes counts ones of strings; any other runs by its own C."""
+        first, second = (self.plain(self.view(source)) for source in op.inputs)
+        if first.source != "spikes" or second.source != "spikes":
+            self.by_itself(index, op)
+            return
+        stage = Stage(self.program.label(index), "matmul", first, _map(self.shapes[index]))
+        stage.groups, stage.other = op.heads, second
+        stage.turned = op.kind == "first", op.kind != "second"
+        self.close(stage, index)
+
+    def by_itself(self, index: int, op: Op) -> None:
+        """An op by its own C: maps of int32 in and out, or counts as they are stored."""
+        views = [self.plain(self.view(source)) for source in op.inputs]
+        stage = Stage(self.program.label(index), "own", views[0], _map(self.shapes[index]), other=views[-1])
+        inputs = tuple(
+            Input(view.source, self.ctype(source), self.shape(source))
+            for view, source in zip(views, op.inputs, strict=True)
+        )
+        stage.own = Own(op, index, inputs, self.shapes[index], self.bounds[index])
+        self.close(stage, index)
+
+    def ctype(self, index: int) -> str:
+        """C type of what op `index` gives: of currents one that holds their shift as well."""
+        if index == FRAME:
+            return f"{self.program.input_type}_t"
+        return self.bounds[index].storage if self.kinds[index] == "events" else "int32_t"
+
     def weighted(self, index: int, op: Conv2d | Linear) -> Stage:
         view = self.view(op.inputs[0])
-        groups = getattr(op, "groups", 1)
-        fast = view.events and groups == 1
+        groups, dilation = getattr(op, "groups", 1), getattr(op, "dilation", 1)
+        fast = view.events and groups == dilation == 1 and view.most <= MOST_COUNTED
         if not fast:
             view = self.as_map(self.unpooled(view))
         stage = Stage(self.program.label(index), "sums" if fast else "conv", view, _map(self.shapes[index]))
-        stage.weight, stage.shift, stage.groups = op.weight, op.shift, groups
+        stage.weight, stage.shift = op.weight, op.shift
+        stage.groups, stage.dilation = groups, dilation
         if isinstance(op, Conv2d):
             stage.codes, stage.stride, stage.padding = op.weight.codes, (op.stride,) * 2, op.padding
         else:

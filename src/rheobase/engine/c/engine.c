@@ -10,9 +10,10 @@
 #include "lookup.h"
 #include "popcount.h"
 #include "neuron.h"
+#include "team.h"
 #include "maps.h"
+#include "matmul.h"
 
-#include <sched.h>
 #include <time.h>
 
 int64_t engine_layer_bytes(void);
@@ -51,6 +52,8 @@ int64_t engine_scratch_bytes(const Layer *layers, int32_t count, int32_t steps, 
 {
     int64_t most = 1 << 18;
     for (int32_t i = 0; i < count; ++i) {
+        const int64_t strings = layers[i].head == MATMUL ? 8 * matmul_words(layers + i) : 0;
+        most = strings > most ? strings : most;
         if (layers[i].head != SUMS)
             continue;
         const int64_t lists = 2 * steps * longest_window(layers + i, row_capacity) + 4096;
@@ -61,21 +64,6 @@ int64_t engine_scratch_bytes(const Layer *layers, int32_t count, int32_t steps, 
 #endif
     }
     return most;
-}
-
-static void meet(Memory *m)
-{
-    if (m->threads == 1)
-        return;
-    const int32_t turn = __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE);
-    if (__atomic_add_fetch(&m->waiting, 1, __ATOMIC_ACQ_REL) == m->threads) {
-        __atomic_store_n(&m->waiting, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&m->turn, turn + 1, __ATOMIC_RELEASE);
-        return;
-    }
-    for (int32_t spins = 0; __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE) == turn; ++spins)
-        if (spins > 2000)
-            sched_yield();
 }
 
 /* Processor time of this thread: other programs on the machine do not count. */
@@ -469,6 +457,10 @@ void engine_run(const Layer *layers, int32_t count, Memory *m, int32_t thread, c
         const double start = seconds ? now() : 0;
         if (layers[i].head == SUMS)
             run_sums(&job, rates ? rates + i : NULL);
+        else if (layers[i].head == MATMUL)
+            run_matmul(&job);
+        else if (layers[i].head == OWN)
+            run_own(&job);
         else
             run_map(&job);
         if (seconds && thread == 0)

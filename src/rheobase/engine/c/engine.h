@@ -22,16 +22,20 @@
 #define STEPS 32  /* most steps held */
 
 enum { FRAME, SPIKES, MAP };                /* what a layer reads */
-enum { SUMS, LOAD, SUM_POOL, MAX_POOL, OR_POOL, FLATTEN, CONV }; /* its head; all but SUMS are in maps.h */
+enum { SUMS, LOAD, SUM_POOL, MAX_POOL, OR_POOL, FLATTEN, CONV, MATMUL, OWN }; /* its head; those after SUMS are in maps.h, but
+                                                                                 MATMUL in matmul.h, and OWN, an op's own C */
 enum { RESCALE, ADD };                      /* its tail */
 enum { DENSE, EVENT, LOOKUP, POPCOUNT };    /* how it sums */
 enum { READOUT, PLAIN, ROUNDED, NOTHING };  /* what ends it */
 enum { NO_LEAK, SHIFT, MULTIPLY };
 
-/* A value: the frame (planar bytes), or the spikes or the map that layer `reads` gives. */
+/* A value: the frame (planar bytes, `below_zero` int8), or the spikes or the map that layer `reads` gives. */
 typedef struct Value {
-    int32_t source, reads, channels, places, words, pitch;
+    int32_t source, reads, channels, places, words, pitch, below_zero;
 } Value;
+
+/* One step of an op by its own C: its state, where its values lie at this step, and the map that it gives. */
+typedef void (*own_step)(void *state, const void *const *values, int32_t *map);
 
 typedef struct Tail {
     const int32_t *gain, *bias; /* [out_padded] */
@@ -49,11 +53,14 @@ typedef struct Layer {
     const int16_t *threshold16, *bias16, *reset16;                         /* the same where `narrow` */
     const int32_t *values;   /* CONV: weights [taps][channels / groups][out_padded] */
     const Tail *tail;
-    Value value;                                                           /* what is read */
+    own_step own;            /* OWN */
+    Value value, other;                                                    /* what is read; the second factor of MATMUL and OWN */
     int32_t head, tail_count, keep, pitch, groups;                         /* keep: the row after the tail is stored as a map */
     int32_t channels, paired;                                              /* of what is read */
     int32_t raw_height, raw_width, pool_height, pool_width, height, width; /* before, of and after pooling */
-    int32_t kernel_height, kernel_width, stride_height, stride_width, padding, rows; /* rows = kernel_height * kernel_width * channels */
+    int32_t kernel_height, kernel_width, stride_height, stride_width, padding, dilation;
+    int32_t rows;                            /* kernel_height * kernel_width * channels */
+    int32_t first_turned, second_turned;     /* MATMUL: whether a factor's rows of bits run over places, not channels */
     int32_t out_channels, out_words, out_padded, out_height, out_width, block;
     int32_t bits, step, offset, scale;       /* scale = 2^shift */
     int32_t counts;                          /* whether inputs can be above 1 */

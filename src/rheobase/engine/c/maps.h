@@ -21,6 +21,8 @@ static void load_row(const Job *job, const Value *v, int32_t t, int32_t place, i
         const uint8_t *const frame = job->frames + t * job->frame_stride + place;
         for (int32_t c = 0; c < block; ++c)
             row[c] = first + c < v->channels ? frame[(int64_t)(first + c) * v->places] : 0;
+        for (int32_t c = 0; v->below_zero && c < block; ++c)
+            row[c] = (int8_t)row[c];
     }
 }
 
@@ -33,6 +35,8 @@ static const int32_t *map_at(const Job *job, const Value *v, int32_t t, int32_t 
 static void pool_row(const Job *job, int32_t t, int32_t y, int32_t x, int32_t first, int32_t *row)
 {
     const Layer *const l = job->l;
+    for (int32_t c = 0; l->head == MAX_POOL && c < l->block; ++c)
+        row[c] = INT32_MIN; /* every window meets the map */
     for (int32_t u = 0; u < l->kernel_height; ++u)
         for (int32_t v = 0; v < l->kernel_width; ++v) {
             const int32_t iy = y * l->stride_height - l->padding + u, ix = x * l->stride_width - l->padding + v;
@@ -66,7 +70,8 @@ static void conv_row(const Job *job, int32_t t, int32_t y, int32_t x, int32_t fi
     const int32_t end = first + l->block < l->out_channels ? first + l->block : l->out_channels;
     for (int32_t ky = 0; ky < l->kernel_height; ++ky)
         for (int32_t kx = 0; kx < l->kernel_width; ++kx) {
-            const int32_t iy = y * l->stride_height - l->padding + ky, ix = x * l->stride_width - l->padding + kx;
+            const int32_t iy = y * l->stride_height - l->padding + ky * l->dilation;
+            const int32_t ix = x * l->stride_width - l->padding + kx * l->dilation;
             if (iy < 0 || iy >= l->raw_height || ix < 0 || ix >= l->raw_width)
                 continue;
             const int32_t *const from = map_at(job, &l->value, t, iy * l->raw_width + ix);
@@ -142,4 +147,26 @@ static void or_pool(const Job *job, int32_t t, int32_t y, int32_t x)
             for (int32_t w = 0; w < l->out_words; ++w)
                 out[w] |= map[((int64_t)iy * l->raw_width + ix) * l->value.words + w];
         }
+}
+
+/* Where a value lies at one step. */
+static const void *value_at(const Job *job, const Value *v, int32_t t)
+{
+    if (v->source == FRAME)
+        return job->frames + t * job->frame_stride;
+    if (v->source == SPIKES)
+        return job->m->spikes[v->reads] + (int64_t)t * v->places * v->words;
+    return map_at(job, v, t, 0);
+}
+
+/* Steps in turn, by one thread: the op may keep what it has seen. */
+static void run_own(const Job *job)
+{
+    const Layer *const l = job->l;
+    const int64_t size = (int64_t)l->out_height * l->out_width * l->pitch;
+    for (int32_t t = 0; job->thread == 0 && t < job->steps; ++t) {
+        const void *const values[2] = {value_at(job, &l->value, t), value_at(job, &l->other, t)};
+        l->own(job->m->membranes[job->index], values, job->m->maps[job->index] + t * size);
+    }
+    meet(job->m);
 }

@@ -63,6 +63,8 @@ class Emitter:
     product: int = 0  # the largest product in it that may pass 32 bits
     index: int = 0
     label: str = ""
+    highs: tuple[int, ...] = ()  # largest values of the op's inputs
+    rate: float | None = None  # share of them that is not zero, where it is known
     kernels: dict[str, str] = field(default_factory=dict)
     constants: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)  # bytes of each constant array

@@ -30,11 +30,17 @@ class Source:
     prefix: str
     model_h: str
     model_c: str
-    kernels_h: str
+    kernels: dict[str, str]  # by name; one name is one text in every program
     constants: dict[str, int]  # bytes of each constant array, by its C name
     membrane_bytes: int  # live between steps: membranes and logits
     scratch_bytes: int  # dead between steps
     max_steps: int  # steps between resets that overflow no logit and that the network was made for
+
+    @property
+    def kernels_h(self) -> str:
+        """The kernels as a header."""
+        head = f"/* The kernels that {self.prefix} uses. Included by model.c alone. */"
+        return "\n".join([head, *self.kernels.values()])
 
 
 def c_name(name: str) -> str:
@@ -51,10 +57,10 @@ def generate(
 ) -> Source:
     """The C of a program, in memory.
 
-    `rates`, the share of non-zero inputs of ops by their place, chooses the kernels of those convolutions (see
-    `gather`); without it all scatter. With `rows` neurons follow a convolution row by row, whose sums then take the memory of
-    one row; by default so where rates are given. What is computed is the same. `margin` is what the header offers for early exit
-    (see `early_exit`).
+    `rates`, the share of non-zero inputs of ops by their place, chooses the kernels of those convolutions (see `gather`) and
+    products of spikes; without it all scatter. With `rows` neurons follow a convolution row by row, whose sums then take the
+    memory of one row; by default so where rates are given. What is computed is the same. `margin` is what the header offers
+    for early exit (see `early_exit`).
 
     Raises:
         ProgramError: the program is not valid.
@@ -77,7 +83,8 @@ def generate(
         emitter.steps.append(f"    /* {emitter.label}: {' x '.join(map(str, shape))} */")
         read = op.inputs[0]
         events = None if values[read].frame_order else analysis[read]
-        rate = (rates or {}).get(index)
+        rate = emitter.rate = (rates or {}).get(index)
+        emitter.highs = tuple(255 if i == FRAME else analysis[i].high for i in op.inputs)
         if isinstance(op, Conv2d) and (kind := gather.choose(op, events, values[read].shape, rate)):
             gather.emit(op, emitter, kind, analysis[read].high)
         else:
@@ -119,14 +126,11 @@ def generate(
         version=program.version,
         digest=program.digest(),
     )
-    kernels_h = "\n".join(
-        [f"/* The kernels that {prefix} uses. Included by model.c alone. */", *emitter.kernels.values()]
-    )
     return Source(
         prefix,
         model_h,
         model_c,
-        kernels_h,
+        emitter.kernels,
         emitter.sizes,
         emitter.membrane_bytes,
         emitter.scratch_bytes(),
