@@ -43,14 +43,27 @@ def load(config: DataConfig) -> tuple[SignalPool, Split]:
     split = official(names, labels, places)
     if archive.paths[0].name == FILE:
         confirm(split, names, FROZEN, "Bonn EEG")
-    front: FrontEnd = config.signal.front or FRONT
+    front = config.signal.front or FRONT
     key = {"raw": archive.digest(), "front": front.model_dump(mode="json")}
     arrays = cached(
         f"{config.name}/signals", key, lambda: {"signals": behind(archive, names, front)}, keep=config.cache
     )
     unit = ANALOG if isinstance(config.signal.encoder, Direct) else 1.0
     hop = max(config.T // 2, 1)
-    return SignalPool(names, labels, CLASSES, (1, 1), arrays["signals"], input_unit=unit, hop=hop), split
+    signals = arrays["signals"]
+    pool = SignalPool(
+        names,
+        labels,
+        CLASSES,
+        (1, 1),
+        signals,
+        input_unit=unit,
+        hop=hop,
+        front=front,
+        sampling=RATE,
+        count=1.0,
+    )
+    return pool, split
 
 
 def recordings(archive: Archive, names: list[str]) -> NDArray[np.float64]:

@@ -20,8 +20,10 @@ from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import DataSet
 from rheobase.datasets.event_sets import EVENT_SETS
 from rheobase.datasets.pool import Pool
+from rheobase.datasets.sequences import SignalPool
 from rheobase.datasets.split import Split, split_digest
 from rheobase.errors import DataError, RecipeError, unknown
+from rheobase.signals.coding import Coding
 
 DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
     "bonn-eeg": bonn_eeg.load,
@@ -60,6 +62,20 @@ def load_dataset(config: DataConfig) -> DataSet:
         raise RecipeError(unknown("data set", config.name, DATASETS))
     pool, split = DATASETS[config.name](config)
     return assemble(config, pool, split)
+
+
+def load_coding(config: DataConfig) -> Coding:
+    """How `load_dataset` makes frames of the recordings of a data set of signals: scaling and threshold are of its training part.
+
+    Raises:
+        RecipeError, DataError: as `load_dataset`, or the data set holds no recorded signals.
+    """
+    if config.name not in DATASETS:
+        raise RecipeError(unknown("data set", config.name, DATASETS))
+    pool, split = DATASETS[config.name](config)
+    if not isinstance(pool, SignalPool):
+        raise DataError(f"{config.name} holds no recorded signals, which alone are encoded sample by sample")
+    return pool.coding(config, split.train[: config.train_size])
 
 
 def assemble(config: DataConfig, pool: Pool, split: Split) -> DataSet:

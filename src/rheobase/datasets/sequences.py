@@ -15,6 +15,7 @@ from rheobase.datasets.split import Indices
 from rheobase.errors import DataError, RecipeError
 from rheobase.events import Recording
 from rheobase.signals import Direct, EncoderBase, Scaling, tune
+from rheobase.signals.coding import Coding, Front
 from rheobase.signals.encoder import Samples
 
 ANALOG = 1 / 64
@@ -53,17 +54,32 @@ class SignalPool(Pool):
     hop: int | None = field(default=None, kw_only=True)
     spectrogram: bool = field(default=False, kw_only=True)
     """Whether channels are bands in order, which then are the height of a frame."""
+    front: Front = field(kw_only=True)
+    sampling: float = field(kw_only=True)
+    """Samples a second in front of the front end, and (`count`) what one count of them is worth there."""
+    count: float = field(kw_only=True)
 
     def parts(self, config: DataConfig, rows: Sequence[Indices]) -> list[FrameSet]:
         """Scale and encode with what the first part (training) asks for, and deal out."""
-        how = config.signal
-        scaling = Scaling.fit(_as_signal(self.signals[rows[0]]))
-        some = rows[0][: max(TUNED_ON // self.signals[0].size, 1)]
-        encoder = tuned(how, scaling.apply(_as_signal(self.signals[some])))
+        how = self.coding(config, rows[0])
         return [
-            self._part(config, some, scaling, encoder, pieces=i == 0 and self.hop is not None)
+            self._part(config, some, how.scaling, how.encoder, pieces=i == 0 and self.hop is not None)
             for i, some in enumerate(rows)
         ]
+
+    def coding(self, config: DataConfig, rows: Indices) -> Coding:
+        """How a recording becomes frames: scaled and encoded as the rows (of the training part) ask."""
+        scaling = Scaling.fit(_as_signal(self.signals[rows]))
+        some = rows[: max(TUNED_ON // self.signals[0].size, 1)]
+        encoder = tuned(config.signal, scaling.apply(_as_signal(self.signals[some])))
+        return Coding(
+            front=self.front,
+            scaling=scaling,
+            encoder=encoder,  # type: ignore[arg-type]
+            pool=config.signal.pool,
+            sampling=self.sampling,
+            unit=self.count,
+        )
 
     def _part(
         self, config: DataConfig, rows: Indices, scaling: Scaling, encoder: EncoderBase, *, pieces: bool

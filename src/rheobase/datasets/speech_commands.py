@@ -51,7 +51,7 @@ def load(config: DataConfig) -> tuple[SignalPool, Split]:
     split = official(rows)
     if archive.paths[0].name == FILE:
         confirm(split, names, FROZEN, "Speech Commands (test set)")
-    front: FrontEnd = config.signal.front or FRONT
+    front = config.signal.front or FRONT
     key = {"raw": archive.digest(), "front": front.model_dump(mode="json")}
     arrays = cached(
         f"{config.name}/signals", key, lambda: {"signals": behind(archive, names, front)}, keep=config.cache
@@ -59,7 +59,19 @@ def load(config: DataConfig) -> tuple[SignalPool, Split]:
     unit = ANALOG if isinstance(config.signal.encoder, Direct) else 1.0
     signals = arrays["signals"]
     size = (signals.shape[2], 1)
-    return SignalPool(names, labels, CLASSES, size, signals, input_unit=unit, spectrogram=True), split
+    pool = SignalPool(
+        names,
+        labels,
+        CLASSES,
+        size,
+        signals,
+        input_unit=unit,
+        spectrogram=True,
+        front=front,
+        sampling=RATE,
+        count=1 / 32768,
+    )
+    return pool, split
 
 
 def behind(archive: Archive, names: list[str], front: FrontEnd) -> NDArray[np.float32]:
