@@ -8,7 +8,7 @@ recordings are where. `cards` says what each is and whose, `fetch` downloads it,
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import BoxedFrames, DataSet, FrameSet
 from rheobase.datasets.download import fetch
-from rheobase.datasets.load import list_datasets, load_coding, load_dataset
+from rheobase.datasets.load import list_datasets, load_dataset, load_recorded
 
 __all__ = [
     "BoxedFrames",
@@ -17,6 +17,6 @@ __all__ = [
     "FrameSet",
     "fetch",
     "list_datasets",
-    "load_coding",
     "load_dataset",
+    "load_recorded",
 ]

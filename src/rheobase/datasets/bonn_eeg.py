@@ -62,6 +62,7 @@ def load(config: DataConfig) -> tuple[SignalPool, Split]:
         front=front,
         sampling=RATE,
         count=1.0,
+        read=lambda name: recordings(archive, [name])[0],
     )
     return pool, split
 

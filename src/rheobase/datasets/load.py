@@ -20,13 +20,16 @@ from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import DataSet
 from rheobase.datasets.event_sets import EVENT_SETS
 from rheobase.datasets.pool import Pool
-from rheobase.datasets.sequences import SignalPool
+from rheobase.datasets.sequences import Recorded, SignalPool
 from rheobase.datasets.split import Split, split_digest
 from rheobase.errors import DataError, RecipeError, unknown
-from rheobase.signals.coding import Coding
 
-DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
+RECORDED: dict[str, Callable[[DataConfig], tuple[SignalPool, Split]]] = {
     "bonn-eeg": bonn_eeg.load,
+    "speech-commands-12": speech_commands.load,
+}
+DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
+    **RECORDED,
     "cifar10": cifar.load_10,
     "cifar10-dvs-sim": image_dvs_sim.load,
     "cifar100": cifar.load_100,
@@ -42,7 +45,6 @@ DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
     "ssc": spike_trains.load,
     **{name: published.load for name, published in EVENT_SETS.items()},
     "qtdb": qtdb.load,
-    "speech-commands-12": speech_commands.load,
 }
 
 
@@ -64,18 +66,17 @@ def load_dataset(config: DataConfig) -> DataSet:
     return assemble(config, pool, split)
 
 
-def load_coding(config: DataConfig) -> Coding:
-    """How `load_dataset` makes frames of the recordings of a data set of signals: scaling and threshold are of its training part.
+def load_recorded(config: DataConfig) -> Recorded:
+    """How `load_dataset` makes frames of a data set's recordings, scaled and tuned as its training part asks, and its test part.
 
     Raises:
         RecipeError, DataError: as `load_dataset`, or the data set holds no recorded signals.
     """
-    if config.name not in DATASETS:
-        raise RecipeError(unknown("data set", config.name, DATASETS))
-    pool, split = DATASETS[config.name](config)
-    if not isinstance(pool, SignalPool):
-        raise DataError(f"{config.name} holds no recorded signals, which alone are encoded sample by sample")
-    return pool.coding(config, split.train[: config.train_size])
+    if config.name not in RECORDED:
+        raise RecipeError(f"{config.name} holds no recorded signals; {' and '.join(RECORDED)} do")
+    pool, split = RECORDED[config.name](config)
+    names = tuple(pool.names[i] for i in split.test)
+    return Recorded(pool.coding(config, split.train[: config.train_size]), names, pool.read)
 
 
 def assemble(config: DataConfig, pool: Pool, split: Split) -> DataSet:

@@ -1,6 +1,6 @@
 """Recorded signals as frames of one pixel: front end once (cached), scaled and encoded as the training part asks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -23,6 +23,20 @@ ANALOG = 1 / 64
 
 TUNED_ON = 2_000_000
 """Samples, about, that the threshold is tuned on: the first of the training part, which is in stratified order."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How recordings of a data set become frames, and the recordings of its test part by their place in it."""
+
+    coding: Coding
+    names: tuple[str, ...]
+    read: Callable[[str], NDArray[np.float64]]
+
+    def samples(self, place: int) -> NDArray[np.int16]:
+        """A recording as 16-bit samples. Shape: [L]."""
+        counts = np.rint(self.read(self.names[place]) / self.coding.unit)
+        return np.clip(counts, -32768, 32767).astype(np.int16)
 
 
 class Signals:
@@ -58,6 +72,8 @@ class SignalPool(Pool):
     sampling: float = field(kw_only=True)
     """Samples a second in front of the front end, and (`count`) what one count of them is worth there."""
     count: float = field(kw_only=True)
+    read: Callable[[str], NDArray[np.float64]] = field(kw_only=True)
+    """The samples of a recording [L], by its name, in front of the front end."""
 
     def parts(self, config: DataConfig, rows: Sequence[Indices]) -> list[FrameSet]:
         """Scale and encode with what the first part (training) asks for, and deal out."""

@@ -70,6 +70,7 @@ def load(config: DataConfig) -> tuple[SignalPool, Split]:
         front=front,
         sampling=RATE,
         count=1 / 32768,
+        read=lambda name: one(archive, name),
     )
     return pool, split
 
@@ -82,6 +83,12 @@ def behind(archive: Archive, names: list[str], front: FrontEnd) -> NDArray[np.fl
             clips = [clip(archive, name, Path(folder)) for name in names[start : start + BATCH]]
             found.append(front.apply(np.stack(clips, 1)[..., None]).swapaxes(0, 1).astype(np.float32))
     return np.concatenate(found)
+
+
+def one(archive: Archive, name: str) -> NDArray[np.float64]:
+    """One clip, as `clip`, with a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return clip(archive, name, Path(folder))
 
 
 def clip(archive: Archive, name: str, folder: Path) -> NDArray[np.float64]:
