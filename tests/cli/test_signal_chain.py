@@ -128,3 +128,88 @@ def test_frames_of_the_coding_are_those_of_the_data_set(spotter):
         frames = recorded.coding.encode(recorded.samples(i) * recorded.coding.unit)
         held = test.frames[i].reshape(len(test.frames[i]), -1)
         assert np.array_equal(frames[: len(held)], held[: len(frames)]) and not held[len(frames) :].any()
+
+
+def test_a_program_on_a_stream_equals_one_on_a_whole(spotter):
+    if native.compiler() is None:
+        pytest.skip("no C compiler on this machine")
+    from rheobase.program.stream import ProgramStream
+
+    program = load(spotter / "run" / "compressed" / "program.safetensors")
+    frames = np.random.default_rng(0).integers(-1, 2, (90, 1, *program.input_shape)).astype(np.int8)
+    whole, stream = reference.run(program, frames).logits[:, 0], ProgramStream(program)
+    parts = [stream.push(part[:, 0]) for part in np.split(frames, [0, 1, 40])]
+    assert np.array_equal(np.concatenate(parts), whole)
+    stream.reset()
+    assert np.array_equal(stream.push(frames[:5, 0]), whole[:5])
+
+
+@needs_compiler
+def test_live_prints_decisions_over_time(rheobase, spotter, run):
+    path, samples = clip(spotter)
+    done = rheobase("live", "--audio", path, run, "--json", "-")
+    assert done.code == 0, done.err
+    program, classes = (
+        load(run / "compressed" / "program.safetensors"),
+        json.loads((run / "result.json").read_text())["classes"],
+    )
+    logits = expected(run, samples)
+    steps = np.diff(logits, axis=0, prepend=0)
+    recent = np.array([steps[max(t + 1 - program.T, 0) : t + 1].sum(0) for t in range(len(steps))])
+    assert [d["label"] for d in done.json] == [classes[i] for i in recent.argmax(-1)]
+    scaled = [m * program.logit_scale for m in margins(recent)]
+    assert np.allclose([d["margin"] for d in done.json], scaled)
+    times = [d["time"] for d in done.json]
+    # a window of 1,024 samples every 720, told when the block of 160 samples that completes it is there
+    assert np.allclose(times, [-(-(1024 + 720 * i) // 160) * 0.01 for i in range(len(times))])
+    assert all(d["latency"] > 0 for d in done.json)
+    fewer = rheobase("live", "--audio", path, run, "--hop", 200, "--lines")
+    told = [json.loads(line)["time"] for line in fewer.out.splitlines()]
+    assert set(told) < set(times) and (np.diff(told) >= 0.2 - 1e-9).all()
+
+
+def write(path, samples, rate=16000):
+    """A WAV of int16 [L, C]."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(samples.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return path
+
+
+@needs_compiler
+def test_live_mixes_channels_and_refuses_other_rates(rheobase, spotter, run, tmp_path):
+    path, samples = clip(spotter)
+    wide = np.stack([samples + (samples % 7), samples - (samples % 7)], 1)
+    stereo = write(tmp_path / "stereo.wav", wide)
+    said = [rheobase("live", "--audio", each, run, "--lines").out.splitlines() for each in (path, stereo)]
+    labels = [[json.loads(line)["label"] for line in lines] for lines in said]
+    assert labels[0] == labels[1] and len(labels[0]) > 10
+    slow = write(tmp_path / "slow.wav", samples[:, None], 8000)
+    done = rheobase("live", "--audio", slow, run)
+    assert done.code == 1 and "8000 Hz" in done.err and "-ar 16000" in done.err
+
+
+@needs_compiler
+def test_live_on_a_program_file_wants_its_coding(rheobase, spotter, run, tmp_path):
+    path, _ = clip(spotter)
+    program = Path(shutil.copy(run / "compressed" / "program.safetensors", tmp_path / "p.safetensors"))
+    done = rheobase("live", "--audio", path, program)
+    assert done.code == 1 and "coding.json" in done.err
+    heard = rheobase("live", "--audio", path, run, "--lines").out.splitlines()
+    shutil.copy(run / "coding.json", tmp_path)
+    done = rheobase("live", "--audio", path, program, "--lines")
+    assert done.code == 0 and len(done.out.splitlines()) == len(heard)
+    (tmp_path / "coding.json").write_text("{}")
+    done = rheobase("live", "--audio", path, program)
+    assert done.code == 1 and "no coding" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--window", 100, "--audio", "a.wav", "run"), ("--reference", "--audio", "a.wav", "run"), ("x.raw",)],
+)
+def test_live_says_what_goes_together(rheobase, arguments):
+    done = rheobase("live", *arguments)
+    assert done.code == 1 and "rheobase live --audio" in done.err
