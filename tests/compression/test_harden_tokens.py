@@ -233,7 +233,7 @@ def squares(heads):
         (lambda: wired(lambda m, c, s: m.parts[0](s), HeadSum(3), channels=3), "3 heads do not divide"),
         (
             lambda: wired(lambda m, c, s: m.parts[0](c), Recurrent(NeuronConfig(), 4)),
-            r"features.parts.0' \(Recurrent\) cannot be put on the integer lattice: its spikes come back",
+            r"features.parts.0' is recurrent and takes \[C, 1, 1\], its input is \(4, 8, 8\)",
         ),
         (
             lambda: wired(lambda m, c, s: m.parts[1](m.parts[0](s), s), MapSum(), Concat(), channels=8),

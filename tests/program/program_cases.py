@@ -23,6 +23,8 @@ from rheobase.program import (
     OrPool,
     Program,
     Readout,
+    RecurrentNeuron,
+    RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
     SumPool,
@@ -65,6 +67,43 @@ def rounded_neuron(
         edges=edges,
         bits=bits,
         **fields,
+    )
+
+
+def recurrent_neuron(
+    rng: np.random.Generator,
+    channels: int,
+    weight_bits: int,
+    *,
+    ternary: bool = False,
+    rounded: bool = False,
+    reset: int | None = None,
+    scale: int = 12,
+    saturation: int | None = None,
+    **fields: Any,
+) -> RecurrentNeuron | RecurrentRoundedNeuron:
+    """Gains of both signs; with `rounded`, four levels."""
+    common: dict[str, Any] = {
+        "threshold": rng.integers(1, scale + 1, channels).astype(np.int32),
+        "bias": rng.integers(-3, 4, channels).astype(np.int32),
+        "leak_shift": int(rng.integers(1, 3)),
+        "v_reset": reset,
+        "ternary": ternary,
+        "weight": weight(rng, (channels, channels), weight_bits),
+        "back_gain": rng.integers(-50, 200, channels).astype(np.int32),
+        "back_shift": int(rng.integers(0, 8)),
+        "name": "back",
+    } | fields
+    if not rounded:
+        return RecurrentNeuron(**common, saturation=saturation or 200)
+    return RecurrentRoundedNeuron(
+        **common,
+        bits=2,
+        saturation=saturation or 200,
+        gain=rng.integers(1, 20, channels).astype(np.int32),
+        gain_shift=3,
+        levels=np.array([-9, 0, 6, 14], np.int32),
+        edges=np.array([-4, 3, 11], np.int32),
     )
 
 
@@ -135,7 +174,7 @@ def programs(draw: st.DrawFn) -> Program:
 def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
     """Any op on any value there is: residual joins of spikes and of currents, groups, pools, convolutions of currents.
 
-    `signals` adds what networks for signals need: delays, ternary spikes and int8 frames.
+    `signals` adds what networks for signals need: delays, recurrence, ternary spikes and int8 frames.
 
     What nobody reads in the end is pooled and goes through a linear layer of its own; the sum of these is the logits.
     """
@@ -182,6 +221,18 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
         leak: dict[str, Any] = {"leak_shift": draw(st.sampled_from([None, 1])), "inputs": (source,)}
         if signals:
             leak["ternary"] = draw(st.booleans())
+            if np.prod(known[source][1][1:]) == 1 and draw(st.booleans()):
+                bits, rounded = draw(st.sampled_from([1, 2, 4, 8])), draw(st.booleans())
+                width = {} if rounded else {"bits": 32}
+                made = recurrent_neuron(
+                    rng,
+                    channels,
+                    bits,
+                    rounded=rounded,
+                    reset=draw(st.sampled_from([None, 0, 2])),
+                    **leak | width,
+                )
+                return add(made)
         if draw(st.booleans()):
             return add(rounded_neuron(rng, channels, 40, draw(st.sampled_from([2, 4, 8])), **leak))
         return add(

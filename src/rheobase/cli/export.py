@@ -9,6 +9,7 @@ import typer
 from numpy.typing import NDArray
 
 from rheobase import targets
+from rheobase.cli.export_signal import encoder_to_c
 from rheobase.cli.export_spike_times import spike_times_to_c
 from rheobase.cli.output import JsonOption, print_table, say, write_json
 from rheobase.errors import ProgramError, RecipeError
@@ -71,6 +72,7 @@ def export_command(
     """
     from rheobase.training import export_c, open_run
     from rheobase.training.export import load_program
+    from rheobase.training.export_signal import is_recorded
     from rheobase.training.export_spike_times import is_spike_time
 
     if to in ("nir", "onnx"):
@@ -148,6 +150,9 @@ def export_command(
     say(f"sources in {folder}; try there:")
     say(f"  {TRY[to]}")
     result = {"run": str(run), "folder": str(folder), **facts}
+    if to == "c" and is_recorded(opened):
+        where = chosen if report else None
+        result["encoder"] = encoder_to_c(opened, load_program(opened), folder, where, rates, optimise)
     if measured is not None:
         result["target"] = {**asdict(measured), "bytes_ram": measured.bytes_ram}
     write_json(json, result)

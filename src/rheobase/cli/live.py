@@ -1,4 +1,4 @@
-"""`rheobase live`: decide on a stream of events as it arrives."""
+"""`rheobase live`: decide on a stream of events, or on a recorded signal, as it arrives."""
 
 import json as json_text
 import time
@@ -12,7 +12,7 @@ import typer
 from numpy.typing import NDArray
 
 from rheobase.cli.output import JsonOption, say, write_json
-from rheobase.errors import DataError
+from rheobase.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from rheobase.datasets.binned import Binning
@@ -37,13 +37,29 @@ class Decision:
 
 
 def live_command(
-    source: Annotated[Path, typer.Argument(metavar="FILE|-", help="A recording, or - for standard input.")],
-    program: Annotated[
-        Path, typer.Option("--program", "-p", help="A compressed run folder, or a program (.safetensors).")
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|-|RUN",
+            help="A recording of events, or - for standard input; with --audio, the run or program.",
+        ),
     ],
-    window: Annotated[float, typer.Option(help="Milliseconds that a decision is made on.")] = 100.0,
+    program: Annotated[
+        Path | None,
+        typer.Option("--program", "-p", help="A compressed run folder, or a program (.safetensors)."),
+    ] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="A recorded signal (WAV, FLAC, ...) to decide on, in place of events.")
+    ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(help="Milliseconds that a decision is made on. Default: 100; of signals, as trained."),
+    ] = None,
     hop: Annotated[
-        float | None, typer.Option(help="Milliseconds from one decision to the next. Default: the window.")
+        float | None,
+        typer.Option(
+            help="Milliseconds from one decision to the next. Default: the window; of signals, each frame."
+        ),
     ] = None,
     reference: Annotated[
         bool, typer.Option("--reference", help="Run the NumPy reference instead of the compiled C.")
@@ -61,12 +77,28 @@ def live_command(
 ) -> None:
     """Run a program over a stream of events in windows of time, and print each decision with its time and latency.
 
-    Each window becomes T frames of equal time. A pipe takes csv, evt2, evt21, evt3, dat and aedat2.
+    Each window becomes T frames of equal time. A pipe takes csv, evt2, evt21, evt3, dat and aedat2. With --audio, a network for
+    signals hears a file block by block; encoder and membranes run on, and each decision is on the steps it was trained for.
 
     Example: rheobase live recording.raw --program runs/motion_stable_spike --window 300
+    Example: rheobase live --audio clip.wav runs/speech_qt_snn
     """
     from rheobase.events import flow
 
+    if audio is not None:
+        if window is not None or reference or (program is not None and source != program):
+            raise RecipeError(
+                "with --audio give the run (or program) alone, and no --window and no --reference: "
+                "rheobase live --audio clip.wav RUN"
+            )
+        _listen(audio, source, hop, lines, json)
+        return
+    if program is None:
+        raise RecipeError(
+            "give the run or program that decides: rheobase live FILE --program RUN (of events), or "
+            "rheobase live --audio FILE RUN (of signals)"
+        )
+    window = 100.0 if window is None else window
     loaded, classes, binning = open_program(program)
     run = runner(loaded, reference=reference)
     found: list[Decision] = []
@@ -83,6 +115,25 @@ def live_command(
     if not lines:
         say(f"{count:,} decisions, the slowest after {worst:.1f} ms", style="bold")
     write_json(json, [asdict(decision) for decision in found])
+
+
+def _listen(audio: Path, path: Path, hop: float | None, lines: bool, json: Path | None) -> None:
+    """Print what a network for signals says of a file."""
+    from rheobase.cli import live_audio
+
+    program, classes, coding = live_audio.open_listener(path)
+    samples = live_audio.read_audio(audio, coding)
+    found: list[live_audio.Heard] = []
+    try:
+        for heard in live_audio.listen(samples, program, classes, coding, hop):
+            found.append(heard)
+            print(json_text.dumps(asdict(heard)) if lines else live_audio.line(heard), flush=True)
+    except KeyboardInterrupt:
+        pass
+    if not lines:
+        worst = max((heard.latency for heard in found), default=0.0)
+        say(f"{len(found):,} decisions, the slowest after {worst:.1f} ms", style="bold")
+    write_json(json, [asdict(heard) for heard in found])
 
 
 def open_program(path: Path) -> tuple["Program", list[str], "Binning"]:

@@ -33,12 +33,15 @@ Source: ours; requantisation by an integer factor and a rounding shift is standa
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from rheobase.compression.lattice import (
     EXACT,
+    LatticeBack,
+    LatticeLinear,
     LatticeNeuron,
     LatticeRescale,
     LatticeRoundedNeuron,
@@ -58,6 +61,23 @@ COARSEST = 32  # integers that the largest number of a row of a mixing must have
 MOVED = 2.0**-12  # how far moving levels apart may move one, as a part of their range
 
 
+@dataclass(frozen=True)
+class Back:
+    """What spikes bring back to their own layer: sums of integer weights, how large they get, and what one is worth.
+
+    Shape: `bound` and `unit` are float64 `[C]`.
+    """
+
+    sums: LatticeLinear
+    bound: Tensor
+    unit: Tensor
+
+    def lattice(self, per_unit: Tensor | float) -> LatticeBack | None:
+        """In the membranes' integers, `per_unit` of which are 1; None where that passes 32 bits."""
+        shift, gain = _gain(self.bound, self.unit * per_unit)
+        return LatticeBack(self.sums, gain.float(), shift) if _fits(self.bound, gain, shift) else None
+
+
 def fit(
     name: str,
     bound: Tensor,
@@ -67,13 +87,18 @@ def fit(
     unit: Tensor,
     layer: Neuron,
     finest: int = MAX_FRACTION,
+    back: Back | None = None,
 ) -> tuple[LatticeNeuron, int]:
     """Neuron that counts in each channel's own unit, and the fractional bits F of its input, at most `finest`.
+
+    `back` is what comes back to a recurrent layer.
 
     Shape: `bound`, `theta`, `bias` (in units of the integer weights) and `unit` are `[C]`.
     Raises:
         LatticeError: no F and width hold the neuron.
     """
+    if back is not None:
+        bound = bound + back.bound * back.unit / unit + 1
     for bits, saturation, leak_bits in ((16, 2**15 - 1, 15), (32, 2**22, 8)):
         leak_shift, leak_multiplier = leak_integers(float(layer.leak()), leak_bits)
         for fraction in range(finest, -1, -1):
@@ -84,19 +109,21 @@ def fit(
             largest = bound * scale + offset.abs() + saturation
             if float(threshold.max()) * THRESHOLDS <= saturation and float(largest.max()) < EXACT:
                 v_reset = None if reset is None else torch.round(reset / unit * scale).float()
-                return (
-                    LatticeNeuron(
-                        threshold.float(),
-                        offset.float(),
-                        leak_shift=leak_shift,
-                        leak_multiplier=leak_multiplier,
-                        v_reset=v_reset,
-                        saturation=saturation,
-                        bits=bits,
-                        ternary=layer.config.ternary,
-                    ),
-                    fraction,
+                lattice = LatticeNeuron(
+                    threshold.float(),
+                    offset.float(),
+                    leak_shift=leak_shift,
+                    leak_multiplier=leak_multiplier,
+                    v_reset=v_reset,
+                    saturation=saturation,
+                    bits=bits,
+                    ternary=layer.config.ternary,
                 )
+                if back is not None:
+                    lattice.back = back.lattice(scale / unit)
+                    if lattice.back is None:
+                        continue
+                return lattice, fraction
     raise LatticeError(
         f"neuron {name!r}: thresholds up to {float(theta.max()):.0f} and currents up to {float(bound.max()):.0f} units "
         "do not fit the lattice (exact below 2^24): use fewer weight bits, or less weight decay on the batch-norm"
@@ -158,8 +185,9 @@ def fit_rounded(
     bias: Tensor,
     theta: Tensor,
     layer: Neuron,
+    back: Back | None = None,
 ) -> LatticeRoundedNeuron:
-    """Neuron that keeps codes of its membrane, in the finest unit that fits.
+    """Neuron that keeps codes of its membrane, in the finest unit that fits; `back` is what comes back to a recurrent layer.
 
     Shape: `bound` (largest |sum|), `unit` (of the sums, may be negative), `bias` and `theta` are float64 `[C]`.
     Raises:
@@ -167,7 +195,7 @@ def fit_rounded(
     """
     if float(bound.max()) < EXACT:
         for fraction in range(FINEST, -FINEST - 1, -1):
-            lattice = _rounded(2.0**fraction, bound, unit, bias, theta, layer)
+            lattice = _rounded(2.0**fraction, bound, unit, bias, theta, layer, back)
             if lattice is not None:
                 return lattice
     current = float((bound * unit.abs() + bias.abs()).max())
@@ -230,6 +258,7 @@ def _rounded(
     bias: Tensor,
     theta: Tensor,
     layer: Neuron,
+    back: Back | None,
 ) -> LatticeRoundedNeuron | None:
     """The neuron in units of `1 / scale`, or None where that is too fine for the numbers or too coarse for the levels."""
     membrane = layer.config.membrane
@@ -256,10 +285,12 @@ def _rounded(
         return None
     gain_shift, gain = _gain(bound, unit * scale)
     current = (bound * gain.abs() + 2.0**gain_shift / 2) / 2.0**gain_shift + 1
+    if back is not None:
+        current = current + back.bound * back.unit * scale + 1
     reach = float((current + offset.abs()).max()) + saturation
     if not _fits(bound, gain, gain_shift) or reach > INT32_MAX:
         return None
-    return LatticeRoundedNeuron(
+    found = LatticeRoundedNeuron(
         threshold.float(),
         offset.float(),
         gain=gain.float(),
@@ -272,6 +303,11 @@ def _rounded(
         bits=membrane.bits,
         ternary=layer.config.ternary,
     )
+    if back is not None:
+        found.back = back.lattice(scale)
+        if found.back is None:
+            return None
+    return found
 
 
 def _apart(levels: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rheobase.cost.rules import FRAME_BITS, Rule, event_bytes, map_bytes, rules
 from rheobase.errors import DataError
 from rheobase.program.ir import FRAME, Program
-from rheobase.program.ops import Neuron, Readout
+from rheobase.program.ops import Neuron, Op, Readout
 from rheobase.program.ops.base import Shape
 from rheobase.program.reference import Trace, check_frames, slices
 
@@ -173,7 +173,7 @@ def _walk(program: Program, frames: NDArray[np.uint8], trace: Trace | None, part
         taken = [values[i] for i in op.inputs]
         if isinstance(op, Neuron) and trace is not None:
             values[index] = trace.spikes[layer][:, part]
-        elif trace is None or not all(isinstance(program.ops[r], Neuron | Readout) for r in readers[index]):
+        elif trace is None or not all(_reads_shapes(program.ops[r]) for r in readers[index]):
             values[index] = op.run(*taken)
         else:  # only its shape matters to neurons, whose spikes are known
             values[index] = np.broadcast_to(np.int64(0), (*taken[0].shape[:2], *shapes[index]))
@@ -190,6 +190,11 @@ def _walk(program: Program, frames: NDArray[np.uint8], trace: Trace | None, part
             values[index],
             known[index],
         )
+
+
+def _reads_shapes(op: Op) -> bool:
+    """Whether the work of an op follows from the shape of its input alone; that of recurrent neurons is in their spikes."""
+    return isinstance(op, Readout) or (isinstance(op, Neuron) and op.macs((1,)) == 0)
 
 
 def _row(program: Program, step: Step) -> Row:

@@ -22,6 +22,8 @@ from rheobase.program.ops import (
     Op,
     OrPool,
     Readout,
+    RecurrentNeuron,
+    RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
     SumPool,
@@ -170,6 +172,17 @@ def _rounded_neuron(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     return replace(plain, additions=plain.additions + 1 + search, multiplications=plain.multiplications + 1)
 
 
+def _recurrent(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """As without recurrence, and: the gain 1 multiplication, its rounding and the sum with the bias 2 additions; kept spikes."""
+    plain = (_rounded_neuron if isinstance(op, RoundedNeuron) else _neuron)(op, shape, storage, in_bits)
+    return replace(
+        plain,
+        additions=plain.additions + 2,
+        multiplications=plain.multiplications + 1,
+        kept=plain.kept + prod(shape),
+    )
+
+
 def _readout(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """Sum and bias: 2 additions."""
     return Rule(additions=2, kept=prod(shape) * LOGIT, reads=True, streams=True)
@@ -191,6 +204,8 @@ RULES: dict[type[Op], Callable[[Any, Shape, str, Bits], Rule]] = {
     Delay: _delay,
     Neuron: _neuron,
     RoundedNeuron: _rounded_neuron,
+    RecurrentNeuron: _recurrent,
+    RecurrentRoundedNeuron: _recurrent,
     Readout: _readout,
 }
 

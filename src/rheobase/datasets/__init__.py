@@ -8,6 +8,15 @@ recordings are where. `cards` says what each is and whose, `fetch` downloads it,
 from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import BoxedFrames, DataSet, FrameSet
 from rheobase.datasets.download import fetch
-from rheobase.datasets.load import list_datasets, load_dataset
+from rheobase.datasets.load import list_datasets, load_dataset, load_recorded
 
-__all__ = ["BoxedFrames", "DataConfig", "DataSet", "FrameSet", "fetch", "list_datasets", "load_dataset"]
+__all__ = [
+    "BoxedFrames",
+    "DataConfig",
+    "DataSet",
+    "FrameSet",
+    "fetch",
+    "list_datasets",
+    "load_dataset",
+    "load_recorded",
+]

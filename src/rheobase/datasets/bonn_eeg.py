@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rheobase.datasets.archive import Archive, find_archive
 from rheobase.datasets.cache import cached
 from rheobase.datasets.config import DataConfig
-from rheobase.datasets.sequences import ANALOG, SignalPool, check_options
+from rheobase.datasets.sequences import ANALOG, Origin, SignalPool, check_options
 from rheobase.datasets.split import Indices, Split, confirm, stratified_order
 from rheobase.errors import DataError
 from rheobase.signals import Direct
@@ -44,14 +44,18 @@ def load(config: DataConfig) -> tuple[SignalPool, Split]:
     split = official(names, labels, places)
     if archive.paths[0].name == FILE:
         confirm(split, names, FROZEN, "Bonn EEG")
-    front: FrontEnd = config.signal.front or FRONT
+    front = config.signal.front or FRONT
     key = {"raw": archive.digest(), "front": front.model_dump(mode="json")}
     arrays = cached(
         f"{config.name}/signals", key, lambda: {"signals": behind(archive, names, front)}, keep=config.cache
     )
     unit = ANALOG if isinstance(config.signal.encoder, Direct) else 1.0
     hop = max(config.T // 2, 1)
-    return SignalPool(names, labels, CLASSES, (1, 1), arrays["signals"], input_unit=unit, hop=hop), split
+    origin = Origin(front, RATE, 1.0, lambda name: recordings(archive, [name])[0])
+    pool = SignalPool(
+        names, labels, CLASSES, (1, 1), arrays["signals"], input_unit=unit, hop=hop, origin=origin
+    )
+    return pool, split
 
 
 def recordings(archive: Archive, names: list[str]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rheobase.datasets.archive import Archive
 from rheobase.datasets.cache import cached
 from rheobase.datasets.config import DataConfig
-from rheobase.datasets.sequences import ANALOG, SignalPool
+from rheobase.datasets.sequences import ANALOG, Origin, SignalPool
 from rheobase.errors import DataError
 from rheobase.signals import Direct, read_signal
 from rheobase.signals.frontends import FrontEnd, LogMel
@@ -38,7 +38,7 @@ def clip_pool(
     Raises:
         DataError: a clip cannot be read, or has another rate or several channels.
     """
-    front: FrontEnd = config.signal.front or front_of(rate)
+    front = config.signal.front or front_of(rate)
     length = round(seconds * rate)
     key = {"raw": archive.digest(), "front": front.model_dump(mode="json")}
     arrays = cached(
@@ -50,7 +50,16 @@ def clip_pool(
     signals = arrays["signals"]
     unit = ANALOG if isinstance(config.signal.encoder, Direct) else 1.0
     size = (signals.shape[2], 1)
-    return SignalPool(list(names), labels, classes, size, signals, input_unit=unit, spectrogram=True)
+    return SignalPool(
+        list(names),
+        labels,
+        classes,
+        size,
+        signals,
+        input_unit=unit,
+        spectrogram=True,
+        origin=Origin(front, rate, 1 / 32768, lambda name: one(archive, name, rate, length)),
+    )
 
 
 def behind(
@@ -63,6 +72,12 @@ def behind(
             clips = [clip(archive, name, Path(folder), rate, length) for name in names[start : start + BATCH]]
             found.append(front.apply(np.stack(clips, 1)[..., None]).swapaxes(0, 1).astype(np.float32))
     return np.concatenate(found)
+
+
+def one(archive: Archive, name: str, rate: int, length: int) -> NDArray[np.float64]:
+    """One clip, as `clip`, with a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return clip(archive, name, Path(folder), rate, length)
 
 
 def clip(archive: Archive, name: str, folder: Path, rate: int, length: int) -> NDArray[np.float64]:

@@ -27,12 +27,19 @@ from rheobase.datasets.config import DataConfig
 from rheobase.datasets.dataset import DataSet
 from rheobase.datasets.event_sets import EVENT_SETS
 from rheobase.datasets.pool import Pool
+from rheobase.datasets.sequences import Recorded, SignalPool
 from rheobase.datasets.split import Split, split_digest
 from rheobase.errors import DataError, RecipeError, unknown
 
-DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
-    "bci-iv-2a": partial(motor_imagery.load, bci_iv_2a.STUDY),
+RECORDED: dict[str, Callable[[DataConfig], tuple[SignalPool, Split]]] = {
     "bonn-eeg": bonn_eeg.load,
+    "free-spoken-digits": spoken_digits.load,
+    "speech-commands-12": speech_commands.load,
+    "speech-commands-35": speech_commands_35.load,
+}
+DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
+    **RECORDED,
+    "bci-iv-2a": partial(motor_imagery.load, bci_iv_2a.STUDY),
     "cifar10": cifar.load_10,
     "cifar10-dvs-sim": image_dvs_sim.load,
     "cifar100": cifar.load_100,
@@ -40,7 +47,6 @@ DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
     "fashion-dvs-sim": image_dvs_sim.load,
     "fashion-mnist": mnist.load,
     "folder": folder.load,
-    "free-spoken-digits": spoken_digits.load,
     "image-folder": image_folder.load_folder,
     "imagenet": image_folder.load_imagenet,
     "mnist": mnist.load,
@@ -52,8 +58,6 @@ DATASETS: dict[str, Callable[[DataConfig], tuple[Pool, Split]]] = {
     **{name: published.load for name, published in EVENT_SETS.items()},
     "physionet-mi": partial(motor_imagery.load, physionet_mi.STUDY),
     "qtdb": qtdb.load,
-    "speech-commands-12": speech_commands.load,
-    "speech-commands-35": speech_commands_35.load,
     "tiny-imagenet": image_folder.load_tiny,
 }
 
@@ -74,6 +78,20 @@ def load_dataset(config: DataConfig) -> DataSet:
         raise RecipeError(unknown("data set", config.name, DATASETS))
     pool, split = DATASETS[config.name](config)
     return assemble(config, pool, split)
+
+
+def load_recorded(config: DataConfig) -> Recorded:
+    """How `load_dataset` makes frames of a data set's recordings, scaled and tuned as its training part asks, and its test part.
+
+    Raises:
+        RecipeError, DataError: as `load_dataset`, or the data set holds no recorded signals.
+    """
+    if config.name not in RECORDED:
+        raise RecipeError(f"{config.name} holds no recorded signals; {', '.join(RECORDED)} do")
+    pool, split = RECORDED[config.name](config)
+    assert pool.origin is not None, "data sets of RECORDED have one"
+    names = tuple(pool.names[i] for i in split.test)
+    return Recorded(pool.coding(config, split.train[: config.train_size]), names, pool.origin.read)
 
 
 def assemble(config: DataConfig, pool: Pool, split: Split) -> DataSet:

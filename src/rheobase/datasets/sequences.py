@@ -1,6 +1,6 @@
 """Recorded signals as frames of one pixel: front end once (cached), scaled and encoded as the training part asks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -15,6 +15,7 @@ from rheobase.datasets.split import Indices
 from rheobase.errors import DataError, RecipeError, unknown
 from rheobase.events import Recording
 from rheobase.signals import Direct, EncoderBase, Scaling, tune
+from rheobase.signals.coding import Coding, Front
 from rheobase.signals.encoder import Samples
 
 ANALOG = 1 / 64
@@ -22,6 +23,20 @@ ANALOG = 1 / 64
 
 TUNED_ON = 2_000_000
 """Samples, about, that the threshold is tuned on: the first of the training part, which is in stratified order."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How recordings of a data set become frames, and the recordings of its test part by their place in it."""
+
+    coding: Coding
+    names: tuple[str, ...]
+    read: Callable[[str], NDArray[np.float64]]
+
+    def samples(self, place: int) -> NDArray[np.int16]:
+        """A recording as 16-bit samples. Shape: [L]."""
+        counts = np.rint(self.read(self.names[place]) / self.coding.unit)
+        return np.clip(counts, -32768, 32767).astype(np.int16)
 
 
 class Signals:
@@ -42,6 +57,19 @@ class Signals:
 
 
 @dataclass(frozen=True, eq=False)
+class Origin:
+    """Recordings of one channel, and the front end that they pass.
+
+    `sampling`: samples a second; `count`: what one count of a 16-bit sample is worth; `read` gives a recording [L] by its name.
+    """
+
+    front: Front
+    sampling: float
+    count: float
+    read: Callable[[str], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
 class SignalPool(Pool):
     """Signals of one length behind their front end. Shape: signals: float32 [N, L, C].
 
@@ -53,17 +81,41 @@ class SignalPool(Pool):
     hop: int | None = field(default=None, kw_only=True)
     spectrogram: bool = field(default=False, kw_only=True)
     """Whether channels are bands in order, which then are the height of a frame."""
+    origin: Origin | None = field(default=None, kw_only=True)
+    """What lies in front of the front end, where recordings of one channel come from the data set."""
 
     def parts(self, config: DataConfig, rows: Sequence[Indices]) -> list[FrameSet]:
         """Scale and encode with what the first part (training) asks for, and deal out."""
-        how = config.signal
-        scaling = Scaling.fit(_as_signal(self.signals[rows[0]]))
-        some = rows[0][: max(TUNED_ON // self.signals[0].size, 1)]
-        encoder = tuned(how, scaling.apply(_as_signal(self.signals[some])))
+        scaling, encoder = self._fitted(config, rows[0])
         return [
             self._part(config, some, scaling, encoder, pieces=i == 0 and self.hop is not None)
             for i, some in enumerate(rows)
         ]
+
+    def coding(self, config: DataConfig, rows: Indices) -> Coding:
+        """How a recording becomes frames: scaled and encoded as the rows (of the training part) ask.
+
+        Raises:
+            DataError: nothing is known of what lies in front of the front end.
+        """
+        if self.origin is None:
+            raise DataError(
+                f"{self.title or config.name} has no recordings of one channel to encode one by one"
+            )
+        scaling, encoder = self._fitted(config, rows)
+        return Coding(
+            front=self.origin.front,
+            scaling=scaling,
+            encoder=encoder,  # type: ignore[arg-type]
+            pool=config.signal.pool,
+            sampling=self.origin.sampling,
+            unit=self.origin.count,
+        )
+
+    def _fitted(self, config: DataConfig, rows: Indices) -> tuple[Scaling, EncoderBase]:
+        scaling = Scaling.fit(_as_signal(self.signals[rows]))
+        some = rows[: max(TUNED_ON // self.signals[0].size, 1)]
+        return scaling, tuned(config.signal, scaling.apply(_as_signal(self.signals[some])))
 
     def _part(
         self, config: DataConfig, rows: Indices, scaling: Scaling, encoder: EncoderBase, *, pieces: bool

@@ -1,14 +1,10 @@
 """How recorded signals become the spikes that a network sees."""
 
-from typing import Annotated
-
 from pydantic import Field, PositiveInt
 
 from rheobase.config import Config
 from rheobase.signals import TAE, Encoder
-from rheobase.signals.frontends import Bands, Chain, Gammatone, LogMel
-
-Front = Annotated[LogMel | Gammatone | Bands | Chain, Field(discriminator="name")]
+from rheobase.signals.coding import Front
 
 
 class SignalConfig(Config):

@@ -25,6 +25,8 @@ from rheobase.program.ops import (
     Op,
     OrPool,
     Readout,
+    RecurrentNeuron,
+    RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
     SumPool,
@@ -179,6 +181,10 @@ def from_program(program: Program) -> Sketch:
             shared = first == FRAME or readers[first] != [index]
             place = own_weights(nodes, inputs[0], shape, shared)
             nodes[place] = _biased(nodes[place], op)
+            if isinstance(op, RecurrentNeuron | RecurrentRoundedNeuron):
+                raise ExchangeError(
+                    f"{program.label(index)} takes back its own spikes, which neurons outside of programs do not"
+                )
             if isinstance(op, Neuron):
                 if op.ternary:
                     raise ExchangeError(

@@ -21,7 +21,6 @@ class Recurrent(Neuron):
     `PLIF`.
 
     A loop over time in plain torch: what comes back needs the step before. `recurrent` starts orthogonal, times `strength`.
-    No integer program has it yet.
 
     Shape: `[T, N, channels, 1, 1]` -> spikes, same shape.
     Raises:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from rheobase.compression.lattice import (
     Hardened,
     IntegerWeight,
     LatticeAdd,
+    LatticeBack,
     LatticeConcat,
     LatticeConv2d,
     LatticeDelay,
@@ -44,6 +46,8 @@ from rheobase.program.ops import (
     Op,
     OrPool,
     Readout,
+    RecurrentNeuron,
+    RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
     SumPool,
@@ -135,7 +139,8 @@ def _delay(name: str, module: LatticeDelay) -> Op:
 
 
 def _rounded_neuron(name: str, module: LatticeRoundedNeuron) -> Op:
-    return RoundedNeuron(
+    kind = RoundedNeuron if module.back is None else RecurrentRoundedNeuron
+    return kind(
         _integers(module.threshold),
         _integers(module.bias),
         gain=_integers(module.gain),
@@ -148,11 +153,13 @@ def _rounded_neuron(name: str, module: LatticeRoundedNeuron) -> Op:
         bits=module.bits,
         ternary=module.ternary,
         name=name,
+        **_back(module.back),
     )
 
 
 def _neuron(name: str, module: LatticeNeuron) -> Op:
-    return Neuron(
+    kind = Neuron if module.back is None else RecurrentNeuron
+    return kind(
         _integers(module.threshold),
         _integers(module.bias),
         leak_shift=module.leak_shift,
@@ -162,7 +169,16 @@ def _neuron(name: str, module: LatticeNeuron) -> Op:
         bits=module.bits,
         ternary=module.ternary,
         name=name,
+        **_back(module.back),
     )
+
+
+def _back(back: LatticeBack | None) -> dict[str, Any]:
+    """What a recurrent neuron has beside the others."""
+    if back is None:
+        return {}
+    weight = _weight(back.sums.integer_weight())
+    return {"weight": weight, "back_gain": _integers(back.gain), "back_shift": back.gain_shift}
 
 
 def _time_mix(name: str, module: LatticeTimeMix) -> Op:

@@ -74,7 +74,12 @@ def build(
         "model.h": source.model_h,
         "model.c": source.model_c,
         "kernels.h": source.kernels_h,
-        "harness.c": fill("harness.c", prefix=source.prefix, PREFIX=source.prefix.upper()),
+        "harness.c": fill(
+            "harness.c",
+            prefix=source.prefix,
+            PREFIX=source.prefix.upper(),
+            frame_type=f"{program.input_type}_t",
+        ),
         "state.c": f'#include "model.h"\nconst char rheobase_state[sizeof({source.prefix}_state)] = {{1}};\n',
     }
     for name, text in texts.items():

@@ -51,8 +51,8 @@ def measured_rates(program: Program, frames: NDArray[np.uint8]) -> dict[int, flo
     table, shapes = count(program, frames), program.shapes()
     rates = {}
     for index, (op, row) in enumerate(zip(program.ops, table.rows, strict=True)):
-        shape = program.input_shape if op.inputs[0] == FRAME else shapes[op.inputs[0]]
-        rates[index] = row.events / (prod(shape) * table.steps)
+        values = sum(prod(program.input_shape if i == FRAME else shapes[i]) for i in op.inputs)
+        rates[index] = row.events / (values * table.steps)
     return rates
 
 

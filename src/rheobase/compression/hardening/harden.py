@@ -73,7 +73,7 @@ def harden(model: SpikingModel, input_type: InputType = "uint8") -> Hardened:
         the hardened model takes `[T, N, C, H, W]` whole numbers 0..255 (int8: -128..127) and gives integer logits `[T, N, K]`
 
     Raises:
-        LatticeError: a layer has float weights, or is of a kind the lattice does not hold (recurrent neurons, products
+        LatticeError: a layer has float weights, or is of a kind the lattice does not hold (products
             beyond 32 bits, ...); the message names layer and reason.
     """
     builder, layers = Builder(model, input_type), dict(model.named_modules())

@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
-from rheobase.compression.fitting import fit, fit_mix, fit_rounded
+from rheobase.compression.fitting import Back, fit, fit_mix, fit_rounded
 from rheobase.compression.hardening.builder import Builder
 from rheobase.compression.hardening.value import Rows, Value
-from rheobase.compression.lattice import EXACT, LatticeModule, Sum
+from rheobase.compression.lattice import EXACT, LatticeLinear, LatticeModule, Sum
 from rheobase.compression.protocols import MixesTime
+from rheobase.compression.quantise import latent_weight
 from rheobase.errors import LatticeError
 from rheobase.neurons import Neuron, Recurrent
 
@@ -19,17 +20,29 @@ def neuron(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
 
     Turning rows turns no membrane, so bias, thresholds of either sign and levels stay where they are.
     """
-    if float(x.magnitude.max()) >= EXACT:
-        x = b.in_one_unit(name, [x])[0]
-    found = _rounded(b, name, layer, x) if layer.config.membrane is not None else _full(b, name, layer, x)
-    return found
+    return _fired(b, name, layer, x, None)
 
 
 def recurrent(b: Builder, name: str, layer: Recurrent, x: Value) -> Value:
-    """Nothing yet: the program's ops read what comes before them in a step."""
-    raise LatticeError(
-        f"layer {name!r} ({type(layer).__name__}) cannot be put on the integer lattice: its spikes come back to it a step later"
-    )
+    """As `neuron`; what comes back is brought from the unit of its own weights to that of the membranes."""
+    if x.shape[1:] not in ((), (1, 1)):
+        raise LatticeError(f"layer {name!r} is recurrent and takes [C, 1, 1], its input is {x.shape}")
+    inner = f"{name}.recurrent"
+    if inner not in b.quantisers:
+        raise LatticeError(f"layer {inner!r} has float weights: call quantise_ before harden")
+    quantiser = b.quantisers[inner]
+    values, unit = quantiser.integers(latent_weight(layer.recurrent))
+    sums = Rows(inner, values.clone(), quantiser).module()
+    assert isinstance(sums, LatticeLinear), "weights of two axes"
+    worth = unit.flatten().double().expand(len(values)) * float(layer.gain())
+    return _fired(b, name, layer, x, Back(sums, values.double().abs().sum(1), worth))
+
+
+def _fired(b: Builder, name: str, layer: Neuron, x: Value, back: Back | None) -> Value:
+    if float(x.magnitude.max()) >= EXACT:
+        x = b.in_one_unit(name, [x])[0]
+    make = _full if layer.config.membrane is None else _rounded
+    return make(b, name, layer, x, back)
 
 
 def mixes_time(b: Builder, name: str, layer: MixesTime, x: Value) -> Value:
@@ -40,7 +53,7 @@ def mixes_time(b: Builder, name: str, layer: MixesTime, x: Value) -> Value:
     return _spikes(b, name, fit_mix(name, x.magnitude, x.unit, x.offset, mixing, thresholds), x)
 
 
-def _full(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
+def _full(b: Builder, name: str, layer: Neuron, x: Value, back: Back | None) -> Value:
     """A neuron that counts in each channel's own unit, or in the common one of currents that others read too."""
     gain = float(layer.gain())
     theta = torch.as_tensor(layer.threshold(), dtype=torch.float64).expand_as(x.unit)
@@ -53,7 +66,9 @@ def _full(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
         unit = _turned(x.rows, unit, theta)
     reset = None if layer.v_reset is None else torch.full_like(unit, layer.v_reset)
     finest = {} if own or counts else {"finest": 0}
-    lattice, shift = fit(name, x.magnitude, theta / unit, offset / unit, reset, unit, layer, **finest)
+    lattice, shift = fit(
+        name, x.magnitude, theta / unit, offset / unit, reset, unit, layer, back=back, **finest
+    )
     b.sums[name] = Sum(unit, offset, shift)
     if own and x.rows is not None:
         x.rows.shift = shift
@@ -62,12 +77,12 @@ def _full(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
     return _spikes(b, name, lattice, x, layer.config.ternary)
 
 
-def _rounded(b: Builder, name: str, layer: Neuron, x: Value) -> Value:
+def _rounded(b: Builder, name: str, layer: Neuron, x: Value, back: Back | None) -> Value:
     """A neuron with one unit for all channels, whose gains bring the sums to it."""
     gain = float(layer.gain())
     unit, offset = x.unit * gain, x.offset * gain
     theta = torch.as_tensor(layer.threshold(), dtype=torch.float64).expand_as(unit)
-    lattice = fit_rounded(name, x.magnitude, unit, offset, theta, layer)
+    lattice = fit_rounded(name, x.magnitude, unit, offset, theta, layer, back)
     b.sums[name] = Sum(unit, offset, 0)
     return _spikes(b, name, lattice, b.shifted(name, x, 0) if x.events else x, layer.config.ternary)
 

@@ -10,7 +10,7 @@ from rheobase.compression.lattice.base import EXACT, LatticeModule, held
 from rheobase.compression.lattice.delay import LatticeDelay
 from rheobase.compression.lattice.hardened import Hardened, LatticeReadout
 from rheobase.compression.lattice.joins import LatticeAdd, LatticeConcat, LatticeRescale, rescaled
-from rheobase.compression.lattice.neurons import LatticeNeuron, LatticeRoundedNeuron, Sum
+from rheobase.compression.lattice.neurons import LatticeBack, LatticeNeuron, LatticeRoundedNeuron, Sum
 from rheobase.compression.lattice.pools import LatticeFlatten, LatticeOrPool, LatticeSumPool
 from rheobase.compression.lattice.tokens import LatticeGate, LatticeHeadMatMul, LatticeHeadSum, LatticeTimeMix
 from rheobase.compression.lattice.weights import IntegerWeight, LatticeConv2d, LatticeLinear
@@ -20,6 +20,7 @@ __all__ = [
     "Hardened",
     "IntegerWeight",
     "LatticeAdd",
+    "LatticeBack",
     "LatticeConcat",
     "LatticeConv2d",
     "LatticeDelay",

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rheobase.compression.lattice.base import LatticeModule
 from rheobase.compression.lattice.joins import rescaled
+from rheobase.compression.lattice.weights import LatticeLinear
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,34 @@ class Sum:
         return torch.round(sums) * 2**self.shift
 
 
+class LatticeBack(LatticeModule):
+    """What spikes of a layer bring back to it a step later: `floor((W s * gain + 2^(gain_shift - 1)) / 2^gain_shift)`.
+
+    Shape:
+        `s [N, C, 1, 1] -> float64`, the same; `gain` `[C]`
+    """
+
+    gain: Tensor
+
+    def __init__(self, sums: LatticeLinear, gain: Tensor, gain_shift: int) -> None:
+        super().__init__()
+        self.sums = sums
+        self.register_buffer("gain", gain)
+        self.gain_shift = gain_shift
+
+    def forward(self, s: Tensor) -> Tensor:
+        """See the class."""
+        return rescaled(self.sums(s.flatten(1)), self.gain, self.gain_shift, 0).reshape(s.shape)
+
+
 class LatticeNeuron(LatticeModule):
     """Integer neuron; one step is leak, add, saturate, compare, reset:
 
         v <- v - floor(v / 2^k), or v <- floor(v m / 2^k);  v <- clip(v + I + bias, -sat, sat);  s = [v >= threshold];
         v <- v - threshold*s (soft)  or  v <- v_reset where s (hard)
 
-    With `ternary`, s = [v >= threshold] - [-v >= threshold], and the hard reset goes to v_reset*s.
+    With `ternary`, s = [v >= threshold] - [-v >= threshold], and the hard reset goes to v_reset*s. With `back`, what the spikes
+    of the step before bring back is added to the bias.
 
     Shape:
         `I [T, N, C, ...] -> spikes of the same shape`; `threshold`, `bias`, `v_reset` `[C]`
@@ -68,16 +90,18 @@ class LatticeNeuron(LatticeModule):
         self.register_buffer("v_reset", v_reset)
         self.leak_shift, self.leak_multiplier = leak_shift, leak_multiplier
         self.saturation, self.bits, self.ternary = saturation, bits, ternary
+        self.back: LatticeBack | None = None
 
     def forward(self, current: Tensor) -> Tensor:
         """See the class."""
         per_channel = (-1, *[1] * (current.dim() - 3))
         threshold, bias = self.threshold.reshape(per_channel), self.bias.reshape(per_channel)
-        v = torch.zeros_like(current[0])
+        v = s = torch.zeros_like(current[0])
         spikes = torch.empty_like(current)
         for t in range(current.shape[0]):
             v = self.leaked(v)
-            v = v + (self.current(current[t]) + bias)
+            drive = bias if self.back is None else bias + self.back(s)
+            v = v + (self.current(current[t]) + drive)
             v = v.clamp_(-self.saturation, self.saturation).to(current.dtype)
             s = (v >= threshold).to(v.dtype)
             if self.ternary:

@@ -141,7 +141,12 @@ def generate(
 def _read_by_row(shape: Shape, readers: Sequence[Op]) -> bool:
     """Whether one layer of neurons alone reads a map, and its rows begin at whole bytes of what the neurons keep."""
     (reader,) = readers if len(readers) == 1 else (None,)
-    return isinstance(reader, Neuron) and len(shape) == 3 and shape[0] * shape[2] * reader.bits % 8 == 0
+    return (
+        isinstance(reader, Neuron)
+        and reader.follows_rows
+        and len(shape) == 3
+        and shape[0] * shape[2] * reader.bits % 8 == 0
+    )
 
 
 def write_c(

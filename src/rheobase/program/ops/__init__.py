@@ -13,6 +13,7 @@ from rheobase.program.ops.linear import Linear
 from rheobase.program.ops.neuron import Neuron
 from rheobase.program.ops.or_pool import OrPool
 from rheobase.program.ops.readout import Readout
+from rheobase.program.ops.recurrent import RecurrentNeuron, RecurrentRoundedNeuron
 from rheobase.program.ops.rescale import Rescale
 from rheobase.program.ops.rounded_neuron import RoundedNeuron
 from rheobase.program.ops.sum_pool import SumPool
@@ -35,6 +36,8 @@ OPS: dict[str, type[Op]] = {
         Rescale,
         Neuron,
         RoundedNeuron,
+        RecurrentNeuron,
+        RecurrentRoundedNeuron,
         TimeMix,
         Readout,
     )
@@ -56,6 +59,8 @@ __all__ = [
     "Op",
     "OrPool",
     "Readout",
+    "RecurrentNeuron",
+    "RecurrentRoundedNeuron",
     "Rescale",
     "RoundedNeuron",
     "SumPool",

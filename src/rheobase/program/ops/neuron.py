@@ -49,6 +49,7 @@ class Neuron(Op):
     kinds: ClassVar[Mapping[Kind, Kind]] = {"current": "events"}
     widths: ClassVar[tuple[int, ...]] = (16, 32)
     by_channel: ClassVar[tuple[str, ...]] = ("threshold", "bias")
+    follows_rows: ClassVar[bool] = True  # whether C may compute it on one row of its input after another
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -143,17 +144,26 @@ class Neuron(Op):
         column = (-1, *[1] * (x.ndim - 3))
         threshold, bias = (a.astype(np.int64).reshape(column) for a in (self.threshold, self.bias))
         reset = None if self.v_reset is None else np.asarray(self.v_reset, np.int64).reshape(column)
-        v = np.zeros(x.shape[1:], np.int64)
+        v = s = np.zeros(x.shape[1:], np.int64)
         trace, spikes = np.empty(x.shape, np.int64), np.empty(x.shape, self.spike_type)
         for t, current in enumerate(self.current(x)):
             v = self.leaked(v)
-            v = np.clip(v + current + bias, -self.saturation, self.saturation)
+            v = np.clip(v + current + self.drive(bias, s), -self.saturation, self.saturation)
             s = (v >= threshold).astype(np.int64)
             if self.ternary:
                 s -= -v >= threshold
             v = self.kept(v - threshold * s if reset is None else np.where(s != 0, reset * s, v))
             trace[t], spikes[t] = v, s
         return trace, spikes
+
+    def drive(self, bias: NDArray[np.int64], spikes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What is added beside the current, given the spikes of the step before: the bias."""
+        return bias
+
+    def reach(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Smallest and largest of what is added beside the current. Shape: int64 `[C]` each."""
+        bias = self.bias.astype(np.int64)
+        return bias, bias
 
     def leaked(self, v: NDArray[np.int64]) -> NDArray[np.int64]:
         """What the leak leaves of membranes; NumPy's shift of a negative integer floors."""
@@ -165,8 +175,8 @@ class Neuron(Op):
 
     def bounds(self, incoming: Bounds, shape: Shape, steps: int) -> Bounds:
         """Spikes are 0 or 1 (ternary: or -1); the sum before saturation, and a membrane times its leak, must fit 32 bits."""
-        bias = self.bias.astype(np.int64)
-        drive = max(int(np.abs(incoming.low + bias).max()), int(np.abs(incoming.high + bias).max()))
+        low, high = self.reach()
+        drive = max(int(np.abs(incoming.low + low).max()), int(np.abs(incoming.high + high).max()))
         widest = max(self.saturation + drive, incoming.widest, int(self.threshold.max()))
         if widest > INT32_MAX:
             raise ProgramError(
@@ -199,13 +209,17 @@ class Neuron(Op):
         variant, parameters, arguments = self.variant(emitter)
         name = f"neuron_{emitter.tag(membrane)}_{emitter.tag(x.ctype)}_{variant}"
         kernel = emitter.kernel("neuron", name, membrane=membrane, sum=x.ctype, **parameters)
-        threshold, bias = emitter.constant("threshold", self.threshold), emitter.constant("bias", self.bias)
+        threshold, bias = emitter.constant("threshold", self.threshold), self.emit_drive(emitter)
         numbers = [threshold, bias, str(1 << x.shift), str(self.saturation), *arguments]
         membranes = emitter.membranes(membrane, size)
         spikes = emitter.room()
         emitter.update(kernel, membranes, size // emitter.shape[1] if x.by_row else 0, spikes, numbers)
         emitter.trace(spikes, size)
         emitter.give(spikes)
+
+    def emit_drive(self, emitter: "Emitter") -> str:
+        """What is added beside the current, as an array by channel."""
+        return emitter.constant("bias", self.bias)
 
     def variant(self, emitter: "Emitter") -> tuple[str, dict[str, str], list[str]]:
         """Suffix of the kernel's name, its parameters and its last arguments, by spikes, leak and reset."""

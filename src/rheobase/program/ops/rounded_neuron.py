@@ -143,7 +143,8 @@ class RoundedNeuron(Neuron):
             mask=(1 << self.bits) - 1,
             **parameters,
         )
-        vectors = [emitter.constant(what, getattr(self, what)) for what in self.by_channel]
+        threshold, gain = emitter.constant("threshold", self.threshold), emitter.constant("gain", self.gain)
+        vectors = [threshold, self.emit_drive(emitter), gain]
         tables = [emitter.constant("levels", self.table), emitter.constant("edges", self.edges)]
         numbers = [len(self.edges), (1 << self.bits) - self.rest, self.gain_shift, 1 << x.shift]
         codes = emitter.membranes("uint8_t", self.membrane_bytes(emitter.shape))

@@ -12,7 +12,7 @@
 #define PAINT 0xa5a5a5a5u
 #define MARGIN 16 /* words of paint's own frame that stay as they are */
 
-/* Two words, samples and steps, then uint8 [samples][steps][C][H][W]. */
+/* Two words, samples and steps, then bytes [samples][steps][C][H][W]. */
 #define HEADER ((const volatile uint32_t *)FRAMES)
 
 static ${prefix}_state state;
@@ -102,7 +102,7 @@ int main(void)
 {
     const uint32_t samples = HEADER[0];
     const uint32_t steps = HEADER[1];
-    const uint8_t *frame = (const uint8_t *)(uintptr_t)FRAMES + 8;
+    const ${frame_type} *frame = (const ${frame_type} *)(uintptr_t)FRAMES + 8;
     uint64_t logits_hash = UINT64_C(0xcbf29ce484222325);
     uint32_t n, t, before, ticks = 0;
     int k, b;

@@ -1,0 +1,109 @@
+/* Runs the chain on samples that the emulator has put into memory (their number, then int16 each), and prints
+     empty TICKS            between two readings of the clock that follow each other
+     frame ENCODER NETWORK CLASS   clock ticks since the frame before, of the step, and the decision
+     stack BYTES            deepest use of the stack below the caller
+     frames HASH, logits HASH      FNV-1a of the frames and of the running logits (little-endian int32) */
+#include "board.h"
+#include "encoder.h"
+#include "model.h"
+
+#define PAINT 0xa5a5a5a5u
+#define MARGIN 16 /* words of paint's own frame that stay as they are */
+
+static ${prefix}_encoder encoder;
+static ${prefix}_state state;
+
+static uint64_t fnv1a(uint64_t hash, uint32_t value, int bytes)
+{
+    for (; bytes > 0; --bytes, value >>= 8) {
+        hash = (hash ^ (value & 255u)) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+static void print_hash(const char *what, uint64_t hash)
+{
+    char text[18];
+    int i;
+    for (i = 0; i < 16; ++i) {
+        text[i] = "0123456789abcdef"[(hash >> (60 - 4 * i)) & 15u];
+    }
+    text[16] = '\n';
+    text[17] = '\0';
+    board_print(what);
+    board_print(text);
+}
+
+static void print_number(const char *what, uint32_t number)
+{
+    char text[11];
+    char *first = text + 10;
+    *first = '\0';
+    do {
+        *--first = (char)('0' + number % 10u);
+        number /= 10u;
+    } while (number > 0);
+    board_print(what);
+    board_print(first);
+}
+
+/* Paint what is free of the stack; return where the caller's part of it ends. */
+__attribute__((noinline)) static const uint32_t *paint(void)
+{
+    const uint32_t *const top = (const uint32_t *)__builtin_frame_address(0);
+    volatile uint32_t *word;
+    for (word = stack_end; word < top - MARGIN; ++word) {
+        *word = PAINT;
+    }
+    return top;
+}
+
+static uint32_t used(const uint32_t *top)
+{
+    const volatile uint32_t *word = stack_end;
+    while (word < top && *word == PAINT) {
+        ++word;
+    }
+    return (uint32_t)((uintptr_t)top - (uintptr_t)word);
+}
+
+int main(void)
+{
+    const uint32_t count = *(const volatile uint32_t *)FRAMES;
+    const int16_t *const samples = (const int16_t *)((uintptr_t)FRAMES + 4);
+    int8_t frame[${PREFIX}_ENCODER_CHANNELS];
+    uint64_t frames_hash = UINT64_C(0xcbf29ce484222325), logits_hash = frames_hash;
+    uint32_t n, since, between;
+    int k;
+    const uint32_t *const top = paint();
+    board_start_clock();
+    since = board_clock();
+    print_number("empty ", board_clock() - since);
+    ${prefix}_encoder_reset(&encoder);
+    ${prefix}_reset(&state);
+    since = board_clock();
+    for (n = 0; n <= count; ++n) {
+        const int whole = n < count ? ${prefix}_encoder_push(&encoder, samples[n], frame)
+                                    : ${prefix}_encoder_finish(&encoder, frame);
+        if (whole) {
+            between = board_clock();
+            print_number("\nframe ", between - since);
+            since = board_clock();
+            ${prefix}_step(&state, frame);
+            between = board_clock();
+            print_number(" ", between - since);
+            print_number(" ", (uint32_t)${prefix}_argmax(&state));
+            for (k = 0; k < ${PREFIX}_ENCODER_CHANNELS; ++k) {
+                frames_hash = fnv1a(frames_hash, (uint8_t)frame[k], 1);
+            }
+            for (k = 0; k < ${PREFIX}_CLASSES; ++k) {
+                logits_hash = fnv1a(logits_hash, (uint32_t)${prefix}_logits(&state)[k], 4);
+            }
+            since = board_clock();
+        }
+    }
+    print_number("\nstack ", used(top));
+    print_hash("\nframes ", frames_hash);
+    print_hash("logits ", logits_hash);
+    return 0;
+}
