@@ -1,4 +1,4 @@
-"""Ternary networks on speech, EEG and ECG: full precision against 2 bit, TAE against step-forward and analog values.
+"""Ternary networks on speech, EEG and ECG: full precision against 2 bit, TAE against step-forward, analog values and spectra.
 
     python benchmarks/signals.py run bonn --seeds 0 1 2          # or speech, qtdb
     python benchmarks/signals.py table results/signals_bonn.csv
@@ -36,11 +36,25 @@ from rheobase.training import Recipe, build_model, fit, load_recipe, measure
 ROOT = Path(__file__).parents[1]
 ANALOG = "data.signal.encoder={name: direct, steps: 1}"
 STEP_FORWARD = "data.signal.encoder={name: step_forward}"
-ARMS: dict[str, tuple[str, list[str]]] = {
-    "float, TAE": ("_float", []),
-    "2 bit, TAE": ("", []),
-    "float, step-forward": ("_float", [STEP_FORWARD]),
-    "float, analog": ("_float", [ANALOG]),
+BANDS = [  # the signal of an EEG and five bands of it, four samples a step
+    *("data.T=256", "data.signal={rate: 0.2, pool: 4, encoder: {name: tae}}", "train.epochs=15"),
+    "model.options={hidden: [48, 48], delays: [[0, 1, 2, 3, 4, 6], [0, 4, 8, 16, 32]]}",
+]
+ARMS: dict[str, dict[str, tuple[str, list[str]]]] = {
+    "speech": {
+        "float, TAE": ("_float", []),
+        "2 bit, TAE": ("", []),
+        "float, step-forward": ("_float", [STEP_FORWARD]),
+        "float, analog": ("_float", [ANALOG]),
+    },
+    "bonn": {
+        "float, spectrum": ("_float", []),
+        "2 bit, spectrum": ("", []),
+        "float, bands in TAE": ("_float", BANDS),
+        "float, bands in step-forward": ("_float", [*BANDS, STEP_FORWARD]),
+        "float, bands analog": ("_float", [*BANDS, ANALOG]),
+    },
+    "qtdb": {"float": ("_float", []), "2 bit": ("", [])},
 }
 REFERENCES = {"bonn": ("logistic regression", "MLP"), "qtdb": ("GRU",), "speech": ()}
 FIELDS = [
@@ -50,14 +64,13 @@ FIELDS = [
 
 
 def arms(data: str) -> list[str]:
-    """What is trained on a data set; spikes of QTDB come as they are."""
-    own = [arm for arm in ARMS if data != "qtdb" or arm in ("float, TAE", "2 bit, TAE")]
-    return [*own, *REFERENCES[data]]
+    """What is trained on a data set."""
+    return [*ARMS[data], *REFERENCES[data]]
 
 
 def recipe(data: str, arm: str, seed: int, epochs: int | None) -> Recipe:
     """The recipe of an arm, which for a reference is that of its data."""
-    kind, changes = ARMS.get(arm, ("_float", []))
+    kind, changes = ARMS[data].get(arm, ("_float", []))
     more = [f"train.seed={seed}"] + ([] if epochs is None else [f"train.epochs={epochs}"])
     return load_recipe(ROOT / "recipes" / f"{data}_qt_snn{kind}.yaml", [*changes, *more])
 
