@@ -7,7 +7,8 @@ Needs RHEOBASE_DATA (and `soundfile` for speech in FLAC). Networks and schedules
 shortens them. One row a model in results/signals_<data>.csv; rows that exist are not trained again, so a killed run goes on.
 Last epoch, no choice by test accuracy. `validation` is what may be looked at while choosing; `bytes` are packed weights, four
 bytes each for bias and threshold of a channel, membranes and delay lines (2 bits a spike). References are trained on the same
-parts: on Bonn logistic regression and an MLP of 32 on band power, on QTDB a GRU of 32.
+parts: on Bonn logistic regression and an MLP of 32 on band power and 500 trees on what the spectra are over time, on QTDB a GRU
+of 32.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -56,7 +58,7 @@ ARMS: dict[str, dict[str, tuple[str, list[str]]]] = {
     },
     "qtdb": {"float": ("_float", []), "2 bit": ("", [])},
 }
-REFERENCES = {"bonn": ("logistic regression", "MLP"), "qtdb": ("GRU",), "speech": ()}
+REFERENCES = {"bonn": ("logistic regression", "MLP", "forest on spectra"), "qtdb": ("GRU",), "speech": ()}
 FIELDS = [
     *("data", "split", "seed", "arm", "epochs", "validation", "accuracy", "rate", "highest_rate", "bytes"),
     *("seconds", "commit", "machine"),
@@ -135,13 +137,23 @@ def band_power(signals: np.ndarray) -> np.ndarray:
     return np.log((filtered[200:] ** 2).mean(0) + 1e-6)
 
 
+def spectra(signals: np.ndarray) -> np.ndarray:
+    """Mean, deviation and outer tenths over time of the spectra that the recipes read. Shape: [N, L] -> [N, 4 bands]."""
+    front = recipe("bonn", "", 0, None).data.signal.front
+    assert front is not None
+    x = front.apply(signals.T[..., None])
+    return np.concatenate([x.mean(0), x.std(0), np.quantile(x, 0.1, 0), np.quantile(x, 0.9, 0)], 1)
+
+
 def on_band_power(arm: str, seed: int) -> dict[str, object]:
-    """Logistic regression or an MLP on the band power of whole recordings."""
+    """Logistic regression or an MLP on the band power of whole recordings, or trees on their spectra."""
     archive = find(None)
     names, labels, places = listing(archive)
     split, x = official(names, labels, places), band_power(recordings(archive, names))
     if arm == "MLP":
         model = MLPClassifier((32,), alpha=1e-3, max_iter=3000, random_state=seed)
+    elif arm == "forest on spectra":
+        x, model = spectra(recordings(archive, names)), ExtraTreesClassifier(500, random_state=seed)
     else:
         model = LogisticRegression(max_iter=5000)
     fitted = make_pipeline(StandardScaler(), model).fit(x[split.train], labels[split.train])
