@@ -2,7 +2,8 @@
  * (a linear layer is one of a 1x1 map). The meaning is crossing.py, of sums event_sums.py; the order of every forward
  * sum is the same.
  *
- * A sample's spikes are sorted once; each output position gets a list of those it sees, in time order. Output
+ * A sample's spikes are sorted once; each output position gets a list of those it sees, in time order. Lists of a whole
+ * batch that fit BUFFER are made by the forward pass and kept for the others (`lists`). Output
  * neurons are taken LANES at a time with their sums in registers, weights laid out as tiles [block][n][LANES].
  * rel_psp:    adds an input's weight at its arrival, asks whether the threshold is reached by the next arrival, and
  *             stops at the spike (of the last neuron of the block that still waits)
@@ -41,8 +42,10 @@ typedef struct {
     double *out, *slope;                     /* forward: [N][P][m], sums: I and W; backward: out is the gradient */
     int32_t *last;                           /* [N][P][m]: place of the last causal input, -1 silent */
     char *room;                              /* `room_bytes` of memory, aligned to 64 */
+    char *lists;                             /* `list_bytes` of memory that outlives the pass; null: lists lie in the room */
     int64_t *work;                           /* [2]: pairs needed, lanes executed */
     int64_t samples, channels, height, width, kh, kw, sh, sw, ph, pw, oh, ow, outputs;
+    int64_t listed;                          /* whether `lists` are made already */
     double threshold, t_max;
 } Layer;
 
@@ -76,6 +79,18 @@ static void list_views(const Layer *layer, Room *room)
             }
 }
 
+static int64_t sample_bytes(const Layer *layer)
+{
+    return layer->oh * layer->ow * layer->channels * layer->kh * layer->kw * (int64_t)sizeof(Event);
+}
+
+/* Bytes of the lists of all samples, 0 if they are too many to keep. */
+int64_t list_bytes(const Layer *layer)
+{
+    const int64_t events = layer->samples * sample_bytes(layer);
+    return events > BUFFER ? 0 : events + layer->samples * layer->oh * layer->ow * (int64_t)sizeof(int32_t);
+}
+
 /* Lays out the room from `memory` on (null: measures it only); returns its bytes. */
 static int64_t lay_out(Room *room, const Layer *layer, int threads, char *memory)
 {
@@ -83,12 +98,12 @@ static int64_t lay_out(Room *room, const Layer *layer, int threads, char *memory
     room->positions = layer->oh * layer->ow;
     room->fan_in = layer->channels * layer->kh * layer->kw;
     room->blocks = (layer->outputs + LANES - 1) / LANES;
-    const int64_t views = room->positions * room->fan_in, sample = views * (int64_t)sizeof(Event);
+    const int64_t views = room->positions * room->fan_in, sample = sample_bytes(layer);
     room->group = least(BUFFER / sample > threads ? BUFFER / sample : threads, layer->samples);
     const int64_t sizes[] = {
         room->blocks * room->fan_in * LANES * (int64_t)sizeof(double), threads * room->fan_in * (int64_t)sizeof(Vector),
-        room->group * sample, threads * 2 * room->inputs * (int64_t)sizeof(Event), views * (int64_t)sizeof(View),
-        room->inputs * (int64_t)sizeof(int64_t), room->group * room->positions * (int64_t)sizeof(int32_t),
+        layer->lists ? 0 : room->group * sample, threads * 2 * room->inputs * (int64_t)sizeof(Event), views * (int64_t)sizeof(View),
+        room->inputs * (int64_t)sizeof(int64_t), layer->lists ? 0 : room->group * room->positions * (int64_t)sizeof(int32_t),
     };
     int64_t starts[7], bytes = 0;
     for (int i = 0; i < 7; i++)
@@ -97,11 +112,11 @@ static int64_t lay_out(Room *room, const Layer *layer, int threads, char *memory
         return bytes;
     room->tiles = (double *)(memory + starts[0]);
     room->totals = (Vector *)(memory + starts[1]);
-    room->events = (Event *)(memory + starts[2]);
+    room->events = (Event *)(layer->lists ? layer->lists : memory + starts[2]);
     room->scratch = (Event *)(memory + starts[3]);
     room->views = (View *)(memory + starts[4]);
     room->ends = (int64_t *)(memory + starts[5]);
-    room->counts = (int32_t *)(memory + starts[6]);
+    room->counts = (int32_t *)(layer->lists ? layer->lists + layer->samples * sample : memory + starts[6]);
     memset(room->tiles, 0, sizes[0]);
     list_views(layer, room);
     return bytes;
@@ -170,6 +185,8 @@ static int thread_number(void);
 
 static void list_group(const Layer *layer, const Room *room, int64_t first, int64_t count, int threads)
 {
+    if (layer->listed)
+        return;
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int64_t s = 0; s < count; s++)
         list_events(layer, room, first + s, room->scratch + thread_number() * 2 * room->inputs,
