@@ -22,6 +22,8 @@
 #define WIDTH 4
 #define LANES (VECTORS * WIDTH)
 #define STRIDE 32 /* arrivals between two questions whether a block has fired */
+#define BUCKETS 1024
+#define MOVES 8 /* an event may move so far by insertion, in the mean */
 #define BUFFER (4 << 20) /* bytes of event lists held at a time, unless one sample needs more */
 
 typedef double Vector __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
@@ -138,7 +140,7 @@ static inline uint64_t key_of(double time)
 }
 
 /* Stable radix sort by time, a byte a pass, lowest first; bytes in which all agree are left out. */
-static Event *sorted(Event *from, Event *to, int64_t count)
+static Event *radix_sorted(Event *from, Event *to, int64_t count)
 {
     uint64_t vary = 0;
     for (int64_t i = 1; i < count; i++)
@@ -161,14 +163,49 @@ static Event *sorted(Event *from, Event *to, int64_t count)
     return from;
 }
 
+/* Stable sort by time: into BUCKETS equal parts of the span, then by insertion; by radix where times crowd in few parts. */
+static Event *sorted(Event *from, Event *to, int64_t count)
+{
+    double low = INFINITY, high = -INFINITY;
+    for (int64_t i = 0; i < count; i++) {
+        low = from[i].time < low ? from[i].time : low;
+        high = from[i].time > high ? from[i].time : high;
+    }
+    const double scale = (BUCKETS - 1) / (high - low);
+    if (!(scale > 0 && scale < INFINITY))
+        return radix_sorted(from, to, count);
+    int32_t places[BUCKETS] = {0}, total = 0;
+    for (int64_t i = 0; i < count; i++)
+        places[(int32_t)((from[i].time - low) * scale)]++;
+    for (int64_t b = 0; b < BUCKETS; b++) {
+        const int32_t here = places[b];
+        places[b] = total, total += here;
+    }
+    for (int64_t i = 0; i < count; i++)
+        to[places[(int32_t)((from[i].time - low) * scale)]++] = from[i];
+    int64_t moves = 0;
+    for (int64_t i = 1; i < count; i++) {
+        const Event e = to[i];
+        int64_t j = i;
+        for (; j > 0 && to[j - 1].time > e.time; j--)
+            to[j] = to[j - 1];
+        to[j] = e;
+        moves += i - j;
+        if (moves > MOVES * count)
+            return radix_sorted(to, from, count);
+    }
+    return to;
+}
+
 /* The events that each output position sees, in time order. */
 static void list_events(const Layer *layer, const Room *room, int64_t sample, Event *scratch, Event *events, int32_t *counts)
 {
     const double *times = layer->times + sample * room->inputs;
     int64_t count = 0;
-    for (int64_t i = 0; i < room->inputs; i++)
-        if (times[i] < INFINITY)
-            scratch[count++] = (Event){times[i], 0, (int32_t)i};
+    for (int64_t i = 0; i < room->inputs; i++) {
+        scratch[count] = (Event){times[i], 0, (int32_t)i};
+        count += times[i] < INFINITY;
+    }
     const Event *order = sorted(scratch, scratch + room->inputs, count);
     memset(counts, 0, room->positions * sizeof(int32_t));
     for (int64_t i = 0; i < count; i++) {
