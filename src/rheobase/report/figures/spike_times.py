@@ -23,7 +23,8 @@ _FEW = 20  # neurons that are drawn large
 def raster(sample: SpikeSample, layers: Sequence[str], index: int) -> Markup:
     """Spikes of each layer against time, inputs at the top; causal ones stand out, a line marks the answer."""
     heights = [max(52.0, 2.0 * len(times)) for times in sample.times]
-    end = max([float(t[np.isfinite(t)].max(initial=0)) for t in sample.times]) or 1.0
+    moments = np.concatenate([*sample.times, [sample.answered]])
+    end = float(moments[np.isfinite(moments)].max(initial=0)) or 1.0
 
     def paint(figure: Figure) -> None:
         for depth, axes in enumerate(_stack(figure, heights, end)):
