@@ -70,6 +70,53 @@ def test_many_inputs_and_threads():
     assert torch.allclose(a[2], b[2], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("late", [1e6, 1e300, 2.0, 0.5])
+def test_times_that_crowd(late):
+    """Hundreds of inputs within a billionth of the span, ties among them; two that are far away, or none."""
+    g = torch.Generator().manual_seed(0)
+    times = torch.randint(0, 300, (5, 600), generator=g).double() * 1e-3
+    times[:, ::7] += 1e-9 * torch.randint(0, 3, (86,), generator=g)
+    times[0] = 0.25
+    times[1:, [3, 400]] = late
+    weight = torch.randn(9, 600, generator=g, dtype=torch.float64) / 20 + 0.01
+    a, b = both(times, weight, Geometry(600), RelPsp(t_max=None))
+    assert torch.equal(a[0].times, b[0].times) and torch.equal(a[0].last, b[0].last)
+    assert a[0].times.isfinite().sum() > 20
+    for x, y in zip(a[1:], b[1:], strict=True):
+        assert torch.allclose(x, y, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 200])
+def test_kept_lists_change_nothing(channels):
+    """Lists are kept where those of a batch fit the buffer, and the passes that read them give the same bits."""
+    g = torch.Generator().manual_seed(0)
+    geometry = Geometry(channels, (8, 8), (3, 3), (1, 1), (1, 1))
+    times = torch.rand(4, geometry.inputs, generator=g, dtype=torch.float64)
+    weight = torch.randn(5, geometry.fan_in, generator=g, dtype=torch.float64) / geometry.fan_in**0.5 + 0.01
+    rule, engine = RelPsp(), event_kernels.RelPspKernels()
+    found = engine.forward(rule, times, weight, geometry)
+    assert (found.lists is not None) == (channels == 1)
+    scale = torch.rand(found.times.shape, generator=g, dtype=torch.float64)
+    kept, made_anew = (
+        (
+            engine.to_weights(rule, times, geometry, scale, found.times, found.last, lists),
+            engine.to_times(rule, times, weight, geometry, scale, found.times, found.last, lists),
+        )
+        for lists in (found.lists, None)
+    )
+    assert all(torch.equal(x, y) and x.any() for x, y in zip(kept, made_anew, strict=True))
+
+
+def test_lists_die_with_the_backward_pass():
+    times, weight = random_layer(RelPsp())
+    fired = RelPsp().fire(times, weight.requires_grad_(), Geometry(6))
+    function = fired.grad_fn
+    assert function.saved_tensors[-1].dtype == torch.uint8
+    fired.where(fired.isfinite(), 0).sum().backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        _ = function.saved_tensors
+
+
 def test_counts_by_hand():
     """Inputs at 0, 1, 2 and a silent one.
 

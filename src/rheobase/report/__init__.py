@@ -9,6 +9,7 @@ True
 from rheobase.report.collect import collect
 from rheobase.report.data import Arm, LayerCost, ProgramFacts, Raster, ReportData, Samples, State
 from rheobase.report.render import render, write_report
+from rheobase.report.spike_times import SpikeSample, SpikeTimes
 
 __all__ = [
     "Arm",
@@ -17,6 +18,8 @@ __all__ = [
     "Raster",
     "ReportData",
     "Samples",
+    "SpikeSample",
+    "SpikeTimes",
     "State",
     "collect",
     "render",

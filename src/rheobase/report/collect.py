@@ -9,7 +9,9 @@ import numpy as np
 import yaml
 
 from rheobase.errors import CheckpointError
+from rheobase.numbers import size
 from rheobase.report.data import Arm, LayerCost, ProgramFacts, Raster, ReportData, Samples, State
+from rheobase.report.spike_times import read_spike_times
 
 _MAKE = {
     "result.json": "`rheobase train --resume`",
@@ -63,6 +65,7 @@ def collect(
         program=_program(program, (compressed or {}).get("code_usage", {})),
         samples=_samples(names, folders),
         raster=_raster(folders, result["classes"]),
+        spike_times=read_spike_times(run / "spike_times.npz", result["classes"]),
         classes=[str(name) for name in result["classes"]],
         seed=recipe["train"]["seed"],
     )
@@ -146,11 +149,23 @@ def _facts(
         ),
         ("Commit", str(environment["commit"] or "not a checkout")),
     ]
-    if program is not None:
+    if program is not None and "ticks" in program:
+        facts.append(("Program", _on_a_grid(program)))
+    elif program is not None:
         facts.append(("Program", f"sha256 {program['digest'][:16]}…"))
     if command is not None:
         facts.append(("Command", command))
     return facts
+
+
+def _on_a_grid(program: dict[str, Any]) -> str:
+    """The program of a spike-time network in words."""
+    work = ", ".join(f"{count:,.0f} {name}" for name, count in program["work_per_sample"].items())
+    return (
+        f"spike times of {program['ticks']} ticks a unit, {size(program['bytes_weights'])} of weights, "
+        f"{size(program['bytes_state'])} of state; equal to the reference on {program['equal']} of "
+        f"{program['samples']} samples; a sample takes {work}"
+    )
 
 
 def _arm(name: str, folder: Path, repeats: list[list[float]]) -> Arm:
@@ -201,7 +216,7 @@ def _state_notes(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _program(found: dict[str, Any] | None, usages: dict[str, float]) -> ProgramFacts | None:
-    if found is None:
+    if found is None or "ticks" in found:
         return None
     names = (
         "bytes_weights",
@@ -236,9 +251,11 @@ def _samples(names: list[str], folders: list[Path]) -> Samples | None:
     if not arrays:
         return None
     first = next(iter(arrays.values()))
-    steps = np.arange(1, first["logits"].shape[1] + 1)[None, :, None]
+    T = first["logits"].shape[1]
+    steps = np.arange(1, T + 1)[None, :, None]
+    frames = first["frames"]
     return Samples(
-        frames=first["frames"],
+        frames=frames if frames.shape[1] == T else frames.max(1, keepdims=True),  # logits of one step for all
         labels=first["labels"],
         logits_at={name: found["logits"].cumsum(1) / steps for name, found in arrays.items()},
     )

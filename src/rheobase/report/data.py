@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import DataError
+from rheobase.report.spike_times import SpikeTimes
 
 Array = NDArray[Any]
 
@@ -192,6 +193,7 @@ class ReportData:
     program: ProgramFacts | None = None
     samples: Samples | None = None
     raster: Raster | None = None
+    spike_times: SpikeTimes | None = None  # of the arm that ships, if its neurons fire once
     classes: list[str] = field(default_factory=list)
     seed: int | None = None  # of the arms shown, where there are repeats on others
 

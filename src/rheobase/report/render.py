@@ -13,10 +13,11 @@ from rheobase.files import atomic_write
 from rheobase.report import findings, tables
 from rheobase.report.data import Arm, ReportData
 from rheobase.report.decisions import rasters, recordings
-from rheobase.report.figures import bars, curves
+from rheobase.report.figures import bars, curves, spike_times
 from rheobase.report.figures.canvas import PAGE, PHONE
 from rheobase.report.figures.confusion import matrix
 from rheobase.report.palette import ARMS, css_variables
+from rheobase.report.spike_times import SpikeTimes, in_words
 
 _KINDS = {
     "noise": "Noise: events added at random places and times",
@@ -65,7 +66,7 @@ def _sections(data: ReportData) -> dict[str, Any]:
         "states": tables.state_table(data.states) if data.states else None,
         "program": _program(data) if program else None,
         "training": _training(arms),
-        "activity": _activity(arms),
+        "activity": _activity(arms) if any(arm.rates for arm in arms) or not data.spike_times else [],
         "confusion": _confusion(data) if shipped.confusion else None,
         "robustness": _robustness(arms),
         "rasters": rasters(data),
@@ -82,11 +83,14 @@ def _sections(data: ReportData) -> dict[str, Any]:
         "rasters": "spike raster",
         "recordings": "recordings",
     }
+    if data.spike_times is not None:  # without a time axis there is nothing to want of these
+        names = {key: name for key, name in names.items() if key not in ("anytime", "activity", "rasters")}
     mistakes = findings.mistakes(shipped, data.classes) if shipped.confusion else []
     commands = [value for key, value in data.facts if key.lower() == "command"]
     return {
         **sections,
-        "missing": [names[key] for key, value in sections.items() if not value],
+        "missing": [name for key, name in names.items() if not sections[key]],
+        "spike_times": _spike_times(data.spike_times) if data.spike_times else None,
         "tiles": findings.tiles(data),
         "keys": [(index % ARMS, arm.name) for index, arm in enumerate(arms)],
         "anytime_says": findings.anytime(data) if sections["anytime"] else "",
@@ -105,7 +109,7 @@ def _sections(data: ReportData) -> dict[str, Any]:
 
 def _anytime(data: ReportData) -> Panel | None:
     arms = data.arms
-    if not any(math.isfinite(a) for arm in arms for a in arm.accuracy_at):
+    if data.spike_times is not None or not any(math.isfinite(a) for arm in arms for a in arm.accuracy_at):
         return None
     chance = 1 / len(data.classes) if len(data.classes) > 1 else 0.0
     return Panel(
@@ -144,6 +148,30 @@ def _confusion(data: ReportData) -> Panel:
 def _training(arms: list[Arm]) -> list[Panel]:
     drawn = [(name, curves.training(arms, name)) for name in ("loss", "accuracy")]
     return [Panel(name.capitalize(), svg) for name, svg in drawn if svg is not None]
+
+
+def _spike_times(found: SpikeTimes) -> dict[str, Any]:
+    """The sentence, and the panels of all samples and of single ones."""
+    answers = Panel(
+        "Answers that have arrived",
+        spike_times.answers(found, PAGE, 300),
+        spike_times.answers(found, PHONE, 280),
+    )
+    return {
+        "says": in_words(found),
+        "answers": None if found.one_moment() else answers,
+        "layers": [
+            Panel("First spikes", spike_times.histograms(found)),
+            Panel("Spikes per sample", spike_times.spikes(found)),
+        ],
+        "samples": [
+            Panel(
+                f"label {sample.label}, answer {sample.answer}",
+                spike_times.raster(sample, found.layers, index),
+            )
+            for index, sample in enumerate(found.samples)
+        ],
+    }
 
 
 def _activity(arms: list[Arm]) -> list[Panel]:

@@ -30,20 +30,23 @@ LATE = 1e-9  # a crossing that rounding puts this much before its segment still 
 class Crossings(NamedTuple):
     """Spikes of a layer, as gradients need them.
 
-    `last` is the place in time order of the last causal input (-1: silent), `slope` V' at the crossing.
+    `last` is the place in time order of the last causal input (-1: silent), `slope` V' at the crossing, `lists` what
+    the engine keeps of the order of arrival for its other passes, if anything.
 
-    Shape: each `[N, P, m]`
+    Shape: `[N, P, m]`; lists bytes
     """
 
     times: Tensor
     last: Tensor
     slope: Tensor
+    lists: Tensor | None = None
 
 
 class Engine(Protocol):
     """The three passes of a layer; times `[N, S]`, weight `[m, n]`, the rest `[N, P, m]`, all float64.
 
-    In both gradients `scale` is dL/dt_j / V' and `at` the time at which the kernel is read.
+    In both gradients `scale` is dL/dt_j / V' and `at` the time at which the kernel is read; `lists` are those of the
+    forward pass over the same times, or None.
     """
 
     def forward(self, rule: "CrossingRule", times: Tensor, weight: Tensor, geometry: Geometry) -> Crossings:
@@ -58,6 +61,7 @@ class Engine(Protocol):
         scale: Tensor,
         at: Tensor,
         last: Tensor,
+        lists: Tensor | None = None,
     ) -> Tensor:
         """-sum over samples of scale * K(at - t_i) over causal inputs, `[m, n]`."""
         ...
@@ -71,6 +75,7 @@ class Engine(Protocol):
         scale: Tensor,
         at: Tensor,
         last: Tensor,
+        lists: Tensor | None = None,
     ) -> Tensor:
         """Sum over outputs of scale * w_ij K'(at - t_i) over causal inputs, `[N, S]`."""
         ...
@@ -190,20 +195,20 @@ class _Fire(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        times, weight, at, last, slope = ctx.saved_tensors
+        times, weight, at, last, slope, lists = ctx.saved_tensors
         rule, geometry, engine = ctx.rule, ctx.geometry, ctx.engine
         fired = last >= 0
         scale = torch.where(fired, grad / slope.clamp(min=rule.slope_min), 0)
         gt = gw = None
         if ctx.needs_input_grad[0]:
-            gt = engine.to_times(rule, times, weight, geometry, scale, at, last)
+            gt = engine.to_times(rule, times, weight, geometry, scale, at, last, lists)
         if ctx.needs_input_grad[1]:
             if rule.silent == "t_max_gradient":
                 arrived = (geometry.patches(times) < rule.t_max).sum(1).view(*at.shape[:2], 1) - 1
                 scale = torch.where(fired, scale, grad * rule.silent_rate)
                 at = torch.where(fired, at, rule.t_max)
                 last = torch.where(fired, last, arrived.to(last.dtype))
-            gw = engine.to_weights(rule, times, geometry, scale, at, last)
+            gw = engine.to_weights(rule, times, geometry, scale, at, last, lists)
             if rule.silent == "push":
                 gw -= rule.silent_rate * (~fired).double().mean((0, 1)).unsqueeze(1)
         return gt, gw, None, None, None
@@ -245,6 +250,7 @@ class Reference:
         scale: Tensor,
         at: Tensor,
         last: Tensor,
+        lists: Tensor | None = None,
     ) -> Tensor:
         """-sum scale * K over causal pairs."""
         seen, rank = _ranked(times, geometry)
@@ -265,6 +271,7 @@ class Reference:
         scale: Tensor,
         at: Tensor,
         last: Tensor,
+        lists: Tensor | None = None,
     ) -> Tensor:
         """Sum of scale * w * K' over causal pairs."""
         seen, rank = _ranked(times, geometry)

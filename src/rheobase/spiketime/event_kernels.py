@@ -10,7 +10,7 @@ import os
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,13 +43,13 @@ class _Layer(ctypes.Structure):
     _fields_ = [
         *(
             (name, ctypes.c_void_p)
-            for name in ("times", "weight", "scale", "at", "out", "slope", "last", "room", "work")
+            for name in ("times", "weight", "scale", "at", "out", "slope", "last", "room", "lists", "work")
         ),
         *(
             (name, ctypes.c_int64)
             for name in ("samples", "channels", "height", "width", "kh", "kw", "sh", "sw")
         ),
-        *((name, ctypes.c_int64) for name in ("ph", "pw", "oh", "ow", "outputs")),
+        *((name, ctypes.c_int64) for name in ("ph", "pw", "oh", "ow", "outputs", "listed")),
         *((name, ctypes.c_double) for name in ("threshold", "t_max")),
     ]
 
@@ -68,8 +68,11 @@ def library() -> ctypes.CDLL | None:
         return None
     for function in (found.rel_psp_forward, found.sums_forward, found.to_weights, found.to_times):
         function.argtypes, function.restype = [ctypes.POINTER(_Layer), ctypes.c_int], None
-    found.room_bytes.argtypes = [ctypes.POINTER(_Layer), ctypes.c_int]
-    found.room_bytes.restype = ctypes.c_int64
+    found.room_bytes.argtypes, found.room_bytes.restype = (
+        [ctypes.POINTER(_Layer), ctypes.c_int],
+        ctypes.c_int64,
+    )
+    found.list_bytes.argtypes, found.list_bytes.restype = [ctypes.POINTER(_Layer)], ctypes.c_int64
     return found
 
 
@@ -103,21 +106,30 @@ class RelPspKernels:
         out, slope = times.new_empty(shape), times.new_empty(shape)
         last = torch.empty(shape, dtype=torch.int32)
         t_max = torch.inf if rule.t_max is None else rule.t_max
-        lanes = _run(
+        done = _run(
             "rel_psp_forward", times, geometry, len(weight), weight=weight, out=out, slope=slope, last=last,
-            threshold=rule.v_threshold, t_max=t_max,
-        )[1]  # fmt: skip
+            threshold=rule.v_threshold, t_max=t_max, keep=True,
+        )  # fmt: skip
         if counting():
-            note(0, additions(times, last, geometry), lanes=lanes)
-        return Crossings(out, last, slope)
+            note(0, additions(times, last, geometry), lanes=done.lanes)
+        return Crossings(out, last, slope, done.lists)
 
     def to_weights(
-        self, rule: Any, times: Tensor, geometry: Geometry, scale: Tensor, at: Tensor, last: Tensor
+        self,
+        rule: Any,
+        times: Tensor,
+        geometry: Geometry,
+        scale: Tensor,
+        at: Tensor,
+        last: Tensor,
+        lists: Tensor | None = None,
     ) -> Tensor:
         """Gradient to the weights."""
         out = empty_strided([scale.shape[-1], geometry.fan_in], [geometry.fan_in, 1], torch.float64)
-        pairs, lanes = _run("to_weights", times, geometry, len(out), scale=scale, at=at, last=last, out=out)
-        note(2, pairs, lanes=lanes)
+        done = _run(
+            "to_weights", times, geometry, len(out), lists=lists, scale=scale, at=at, last=last, out=out
+        )
+        note(2, done.pairs, lanes=done.lanes)
         return out
 
     def to_times(
@@ -129,14 +141,15 @@ class RelPspKernels:
         scale: Tensor,
         at: Tensor,
         last: Tensor,
+        lists: Tensor | None = None,
     ) -> Tensor:
         """Gradient to the input times."""
         out = torch.empty_like(times)
-        pairs, lanes = _run(
-            "to_times", times, geometry, len(weight),
+        done = _run(
+            "to_times", times, geometry, len(weight), lists=lists,
             weight=weight, scale=scale, at=at, last=last, out=out,
         )  # fmt: skip
-        note(1, pairs, lanes=lanes)
+        note(1, done.pairs, lanes=done.lanes)
         return out
 
 
@@ -147,7 +160,7 @@ def sums(times: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Tensor, Ten
     """
     W = times.new_empty(len(times), geometry.positions, len(weight))
     I = torch.empty_like(W)  # noqa: E741
-    lanes = _run("sums_forward", times, geometry, len(weight), weight=weight, out=I, slope=W)[1]
+    lanes = _run("sums_forward", times, geometry, len(weight), weight=weight, out=I, slope=W).lanes
     note(0, lanes, lanes=lanes)
     return W, I
 
@@ -161,6 +174,14 @@ def additions(times: Tensor, last: Tensor, geometry: Geometry) -> int:
     return int(torch.where(last >= 0, last.long() + 1, arrived).sum())
 
 
+class _Done(NamedTuple):
+    """Pairs needed (0 forward), lanes executed, and the lists of events if they were to be kept and are not too large."""
+
+    pairs: int
+    lanes: int
+    lists: Tensor | None
+
+
 def _run(
     name: str,
     times: Tensor,
@@ -169,9 +190,11 @@ def _run(
     *,
     threshold: float = 0.0,
     t_max: float = 0.0,
+    lists: Tensor | None = None,
+    keep: bool = False,
     **tensors: Tensor,
-) -> tuple[int, int]:
-    """Call a kernel; returns pairs needed (0 forward) and lanes executed."""
+) -> _Done:
+    """Call a kernel. `lists` are those that a pass over the same times has made; without, `keep` says whether to keep them."""
     native = library()
     if native is None:
         raise CompilerError("the event-driven kernels were called without a C compiler")
@@ -188,15 +211,20 @@ def _run(
         **_sides("ph pw", geometry.padding),
         **_sides("oh ow", geometry.out_size),
         outputs=outputs,
+        listed=lists is not None,
         threshold=threshold,
         t_max=t_max,
     )
+    if keep and (size := native.list_bytes(layer)):
+        lists = empty_strided([size], [1], torch.uint8)
+    if lists is not None:
+        layer.lists = lists.data_ptr()
     pairs = len(times) * geometry.positions * geometry.fan_in * outputs
     threads = max(1, min(torch.get_num_threads(), pairs // GRAIN))
     room = empty_strided([native.room_bytes(layer, threads)], [1], torch.uint8)
     layer.room = room.data_ptr()
     getattr(native, name)(layer, threads)
-    return work[0], work[1]
+    return _Done(work[0], work[1], lists)
 
 
 def _sides(names: str, sides: tuple[int, int]) -> dict[str, int]:

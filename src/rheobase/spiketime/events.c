@@ -2,7 +2,8 @@
  * (a linear layer is one of a 1x1 map). The meaning is crossing.py, of sums event_sums.py; the order of every forward
  * sum is the same.
  *
- * A sample's spikes are sorted once; each output position gets a list of those it sees, in time order. Output
+ * A sample's spikes are sorted once; each output position gets a list of those it sees, in time order. Lists of a whole
+ * batch that fit BUFFER are made by the forward pass and kept for the others (`lists`). Output
  * neurons are taken LANES at a time with their sums in registers, weights laid out as tiles [block][n][LANES].
  * rel_psp:    adds an input's weight at its arrival, asks whether the threshold is reached by the next arrival, and
  *             stops at the spike (of the last neuron of the block that still waits)
@@ -21,6 +22,8 @@
 #define WIDTH 4
 #define LANES (VECTORS * WIDTH)
 #define STRIDE 32 /* arrivals between two questions whether a block has fired */
+#define BUCKETS 1024
+#define MOVES 8 /* an event may move so far by insertion, in the mean */
 #define BUFFER (4 << 20) /* bytes of event lists held at a time, unless one sample needs more */
 
 typedef double Vector __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
@@ -41,8 +44,10 @@ typedef struct {
     double *out, *slope;                     /* forward: [N][P][m], sums: I and W; backward: out is the gradient */
     int32_t *last;                           /* [N][P][m]: place of the last causal input, -1 silent */
     char *room;                              /* `room_bytes` of memory, aligned to 64 */
+    char *lists;                             /* `list_bytes` of memory that outlives the pass; null: lists lie in the room */
     int64_t *work;                           /* [2]: pairs needed, lanes executed */
     int64_t samples, channels, height, width, kh, kw, sh, sw, ph, pw, oh, ow, outputs;
+    int64_t listed;                          /* whether `lists` are made already */
     double threshold, t_max;
 } Layer;
 
@@ -76,6 +81,18 @@ static void list_views(const Layer *layer, Room *room)
             }
 }
 
+static int64_t sample_bytes(const Layer *layer)
+{
+    return layer->oh * layer->ow * layer->channels * layer->kh * layer->kw * (int64_t)sizeof(Event);
+}
+
+/* Bytes of the lists of all samples, 0 if they are too many to keep. */
+int64_t list_bytes(const Layer *layer)
+{
+    const int64_t events = layer->samples * sample_bytes(layer);
+    return events > BUFFER ? 0 : events + layer->samples * layer->oh * layer->ow * (int64_t)sizeof(int32_t);
+}
+
 /* Lays out the room from `memory` on (null: measures it only); returns its bytes. */
 static int64_t lay_out(Room *room, const Layer *layer, int threads, char *memory)
 {
@@ -83,12 +100,12 @@ static int64_t lay_out(Room *room, const Layer *layer, int threads, char *memory
     room->positions = layer->oh * layer->ow;
     room->fan_in = layer->channels * layer->kh * layer->kw;
     room->blocks = (layer->outputs + LANES - 1) / LANES;
-    const int64_t views = room->positions * room->fan_in, sample = views * (int64_t)sizeof(Event);
+    const int64_t views = room->positions * room->fan_in, sample = sample_bytes(layer);
     room->group = least(BUFFER / sample > threads ? BUFFER / sample : threads, layer->samples);
     const int64_t sizes[] = {
         room->blocks * room->fan_in * LANES * (int64_t)sizeof(double), threads * room->fan_in * (int64_t)sizeof(Vector),
-        room->group * sample, threads * 2 * room->inputs * (int64_t)sizeof(Event), views * (int64_t)sizeof(View),
-        room->inputs * (int64_t)sizeof(int64_t), room->group * room->positions * (int64_t)sizeof(int32_t),
+        layer->lists ? 0 : room->group * sample, threads * 2 * room->inputs * (int64_t)sizeof(Event), views * (int64_t)sizeof(View),
+        room->inputs * (int64_t)sizeof(int64_t), layer->lists ? 0 : room->group * room->positions * (int64_t)sizeof(int32_t),
     };
     int64_t starts[7], bytes = 0;
     for (int i = 0; i < 7; i++)
@@ -97,11 +114,11 @@ static int64_t lay_out(Room *room, const Layer *layer, int threads, char *memory
         return bytes;
     room->tiles = (double *)(memory + starts[0]);
     room->totals = (Vector *)(memory + starts[1]);
-    room->events = (Event *)(memory + starts[2]);
+    room->events = (Event *)(layer->lists ? layer->lists : memory + starts[2]);
     room->scratch = (Event *)(memory + starts[3]);
     room->views = (View *)(memory + starts[4]);
     room->ends = (int64_t *)(memory + starts[5]);
-    room->counts = (int32_t *)(memory + starts[6]);
+    room->counts = (int32_t *)(layer->lists ? layer->lists + layer->samples * sample : memory + starts[6]);
     memset(room->tiles, 0, sizes[0]);
     list_views(layer, room);
     return bytes;
@@ -123,7 +140,7 @@ static inline uint64_t key_of(double time)
 }
 
 /* Stable radix sort by time, a byte a pass, lowest first; bytes in which all agree are left out. */
-static Event *sorted(Event *from, Event *to, int64_t count)
+static Event *radix_sorted(Event *from, Event *to, int64_t count)
 {
     uint64_t vary = 0;
     for (int64_t i = 1; i < count; i++)
@@ -146,14 +163,49 @@ static Event *sorted(Event *from, Event *to, int64_t count)
     return from;
 }
 
+/* Stable sort by time: into BUCKETS equal parts of the span, then by insertion; by radix where times crowd in few parts. */
+static Event *sorted(Event *from, Event *to, int64_t count)
+{
+    double low = INFINITY, high = -INFINITY;
+    for (int64_t i = 0; i < count; i++) {
+        low = from[i].time < low ? from[i].time : low;
+        high = from[i].time > high ? from[i].time : high;
+    }
+    const double scale = (BUCKETS - 1) / (high - low);
+    if (!(scale > 0 && scale < INFINITY))
+        return radix_sorted(from, to, count);
+    int32_t places[BUCKETS] = {0}, total = 0;
+    for (int64_t i = 0; i < count; i++)
+        places[(int32_t)((from[i].time - low) * scale)]++;
+    for (int64_t b = 0; b < BUCKETS; b++) {
+        const int32_t here = places[b];
+        places[b] = total, total += here;
+    }
+    for (int64_t i = 0; i < count; i++)
+        to[places[(int32_t)((from[i].time - low) * scale)]++] = from[i];
+    int64_t moves = 0;
+    for (int64_t i = 1; i < count; i++) {
+        const Event e = to[i];
+        int64_t j = i;
+        for (; j > 0 && to[j - 1].time > e.time; j--)
+            to[j] = to[j - 1];
+        to[j] = e;
+        moves += i - j;
+        if (moves > MOVES * count)
+            return radix_sorted(to, from, count);
+    }
+    return to;
+}
+
 /* The events that each output position sees, in time order. */
 static void list_events(const Layer *layer, const Room *room, int64_t sample, Event *scratch, Event *events, int32_t *counts)
 {
     const double *times = layer->times + sample * room->inputs;
     int64_t count = 0;
-    for (int64_t i = 0; i < room->inputs; i++)
-        if (times[i] < INFINITY)
-            scratch[count++] = (Event){times[i], 0, (int32_t)i};
+    for (int64_t i = 0; i < room->inputs; i++) {
+        scratch[count] = (Event){times[i], 0, (int32_t)i};
+        count += times[i] < INFINITY;
+    }
     const Event *order = sorted(scratch, scratch + room->inputs, count);
     memset(counts, 0, room->positions * sizeof(int32_t));
     for (int64_t i = 0; i < count; i++) {
@@ -170,6 +222,8 @@ static int thread_number(void);
 
 static void list_group(const Layer *layer, const Room *room, int64_t first, int64_t count, int threads)
 {
+    if (layer->listed)
+        return;
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int64_t s = 0; s < count; s++)
         list_events(layer, room, first + s, room->scratch + thread_number() * 2 * room->inputs,

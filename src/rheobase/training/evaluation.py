@@ -195,7 +195,7 @@ def collect_samples(
         `indices` `[S]`, `raster_layers` names, and for the i-th of them `raster_<i>` int8 `[T, n]`, n <=
         `neurons`
     """
-    indices = _evenly(len(data), count)
+    indices = evenly(len(data), count)
     frames = np.ascontiguousarray(data.frames[indices])
     layers = neuron_layers(model)
     names = {id(module): name for name, module in model.named_modules()}
@@ -215,7 +215,7 @@ def collect_samples(
     }
     for i, spikes in enumerate(captured.spikes(steps=len(logits)).values()):
         flat = spikes[:, 0].flatten(1).cpu().numpy()
-        result[f"raster_{i}"] = flat[:, _evenly(flat.shape[1], neurons)].astype(np.int8)
+        result[f"raster_{i}"] = flat[:, evenly(flat.shape[1], neurons)].astype(np.int8)
     return result
 
 
@@ -226,7 +226,8 @@ def save_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     atomic_write(path, file.getvalue())
 
 
-def _evenly(total: int, count: int) -> NDArray[np.int64]:
+def evenly(total: int, count: int) -> NDArray[np.int64]:
+    """At most `count` places of `total`, the first and the last among them."""
     return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
 
 

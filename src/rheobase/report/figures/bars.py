@@ -27,7 +27,7 @@ def memory_totals(facts: ProgramFacts) -> Markup:
         (facts.bytes_state, LIGHT["state"]),
     ]
     rows = [("float32 weights", [(facts.float_bytes, LIGHT["dense"])]), ("integer program", program)]
-    return _bars("memory-totals", "Bytes of the float weights and of the program", rows, size, pitch=40)
+    return bars("memory-totals", "Bytes of the float weights and of the program", rows, size, pitch=40)
 
 
 def work_totals(facts: ProgramFacts) -> Markup:
@@ -36,7 +36,7 @@ def work_totals(facts: ProgramFacts) -> Markup:
         ("dense MACs", [(facts.dense_macs_per_sample, LIGHT["dense"])]),
         ("synaptic operations", [(facts.synops_per_sample, LIGHT["arm-1"])]),
     ]
-    return _bars("work-totals", "Operations per sample", rows, quantity, pitch=40)
+    return bars("work-totals", "Operations per sample", rows, quantity, pitch=40)
 
 
 def memory_by_layer(layers: Sequence[LayerCost]) -> Markup:
@@ -45,14 +45,14 @@ def memory_by_layer(layers: Sequence[LayerCost]) -> Markup:
         (layer.name, [(layer.weight_bytes, LIGHT["arm-1"]), (layer.state_bytes, LIGHT["state"])])
         for layer in layers
     ]
-    return _bars("memory-layers", "Bytes by layer", rows, size)
+    return bars("memory-layers", "Bytes by layer", rows, size)
 
 
 def work_by_layer(layers: Sequence[LayerCost]) -> Markup:
     """Synaptic operations of every layer in front of its dense multiply-accumulates."""
     rows = [(layer.name, [(layer.synops_per_sample, LIGHT["arm-1"])]) for layer in layers]
     behind = [layer.dense_macs_per_sample for layer in layers]
-    return _bars("work-layers", "Operations per sample by layer", rows, quantity, behind=behind)
+    return bars("work-layers", "Operations per sample by layer", rows, quantity, behind=behind)
 
 
 def rates(arms: Sequence[Arm]) -> Markup:
@@ -93,10 +93,10 @@ def activity_totals(arms: Sequence[Arm], measure: str) -> Markup:
     """`spikes_per_sample` or `temporal_inconsistency`, one bar an arm."""
     rows = [(arm.name, [(float(getattr(arm, measure)), arm_colour(i))]) for i, arm in enumerate(arms)]
     show = whole if measure == "spikes_per_sample" else plain
-    return _bars(f"activity-{measure}", measure.replace("_", " "), rows, show, pitch=36)
+    return bars(f"activity-{measure}", measure.replace("_", " "), rows, show, pitch=36)
 
 
-def _bars(
+def bars(
     name: str,
     label: str,
     rows: Sequence[tuple[str, Sequence[Segment]]],
