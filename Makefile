@@ -30,7 +30,7 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # Every benchmark with its goals; all run, and the failures are named at the end. Minutes each: best on an idle machine.
-BENCHMARKS := neuron_scan binning readers attention memory train_step engine mcu encoders event_driven
+BENCHMARKS := neuron_scan binning readers simulation attention memory train_step engine mcu encoders event_driven
 
 bench: dev
 	@failed=; for name in $(BENCHMARKS); do \

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from rheobase.compression import QuantConfig, TernaryConfig, harden, quantise_
-from rheobase.errors import LatticeError, RecipeError
+from rheobase.compression import QuantConfig, TernaryConfig, quantise_
+from rheobase.errors import RecipeError
 from rheobase.models import create_model
 from rheobase.objectives import capture
 
@@ -99,11 +99,3 @@ def test_what_cannot_be_built() -> None:
         network(hidden=[])
     with pytest.raises(RecipeError, match="different numbers of steps"):
         network(delays=[[1, 1]])
-
-
-def test_hardening_refuses_what_has_no_program() -> None:
-    """Never a program that leaves the recurrence out."""
-    model = network("spiking_rnn", neuron="lif_soft").eval()
-    quantise_(model)
-    with pytest.raises(LatticeError):
-        harden(model)

@@ -12,7 +12,6 @@ from test_program_c99 import STRICT, build, needs_compiler, sanitizers
 
 from rheobase.compression import account
 from rheobase.cost import count
-from rheobase.engine import Engine
 from rheobase.errors import DataError, ProgramError
 from rheobase.exchange import ExchangeError
 from rheobase.exchange.sketch import from_program
@@ -191,12 +190,8 @@ def test_what_takes_no_signed_events():
 
 
 def test_readers_that_refuse_name_what_they_miss():
-    with pytest.raises(ProgramError, match="engine reads uint8 frames"):
-        Engine(signal_program())
     ops = list(small_program().ops)
     ops[1] = dataclasses.replace(ops[1], ternary=True)
-    with pytest.raises(ProgramError, match="engine has no ternary spikes"):
-        Engine(small_program(ops=ops))
     with pytest.raises(ExchangeError, match="fires -1 too"):
         from_program(small_program(ops=ops))
     with pytest.raises(DataError, match="takes int8 frames"):
