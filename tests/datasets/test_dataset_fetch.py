@@ -2,11 +2,14 @@
 
 import hashlib
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from rheobase.cli.main import app
 from rheobase.datasets import download, list_datasets
 from rheobase.datasets.cards import CARDS, Card, RemoteFile
 from rheobase.errors import DataError, RecipeError
@@ -170,3 +173,26 @@ def test_the_page_of_data_sets_has_every_card():
     page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
     for name, found in CARDS.items():
         assert f"| `{name}` | {found.what} | {found.licence} | {found.source} |" in page
+
+
+def test_everything_that_is_there_is_checked_at_once(tmp_path, monkeypatch):
+    """Whole sets are said to be whole, absent ones absent; all that are damaged are named, and the command fails."""
+    files = {"first": "a.zip", "second": "b.zip", "third": "c.zip"}
+    for name, file in files.items():
+        monkeypatch.setitem(
+            CARDS, name, Card(name, "", "", "", (RemoteFile(file, ("http://nowhere",), MD5),))
+        )
+    (tmp_path / "a.zip").write_bytes(DATA)
+    run = partial(CliRunner().invoke, app)
+    found = run(["data", "fetch", "--check", "--root", str(tmp_path)])
+    assert found.exit_code == 0
+    assert f"first: {tmp_path / 'a.zip'}: its MD5 is the published one" in found.output.replace("\n", "")
+    assert "second: not there" in found.output
+    for file in ("b.zip", "c.zip"):
+        (tmp_path / file).write_bytes(DATA[:-1])
+    found = run(["data", "fetch", "--check", "--root", str(tmp_path)])
+    assert isinstance(found.exception, DataError)
+    assert all(file in str(found.exception) for file in ("b.zip", "c.zip"))
+    found = run(["data", "fetch", "--root", str(tmp_path)])
+    assert isinstance(found.exception, RecipeError)
+    assert "rheobase data list" in str(found.exception)

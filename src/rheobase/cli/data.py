@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rheobase.cli.output import JsonOption, print_table, say, write_json
-from rheobase.errors import RecipeError
+from rheobase.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from rheobase.datasets import FrameSet
+    from rheobase.datasets.download import Fetched
 
 app = typer.Typer(
     no_args_is_help=True, help="Data sets and recordings.\n\nExample: rheobase data show motion-dvs-sim"
@@ -171,7 +172,9 @@ def convert_command(
 
 @app.command("fetch")
 def fetch_command(
-    name: Annotated[str, typer.Argument(help="Name of the data set.")],
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the data set. With --check it may be left out: all of them.")
+    ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder to download to. Default: RHEOBASE_DATA.")] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Download nothing: check the files that are there.")
@@ -184,18 +187,51 @@ def fetch_command(
     """
     from rheobase.datasets import download
 
-    card = download.card(name)
     folder = root or (Path(given) if (given := os.environ.get("RHEOBASE_DATA")) else None)
     if folder is None:
         raise RecipeError("say where to: --root FOLDER, or set RHEOBASE_DATA")
+    if name is None:
+        if not check:
+            raise RecipeError(
+                "say what to fetch (`rheobase data list` has the names), or --check what is there"
+            )
+        _check_all(folder, json)
+        return
+    card = download.card(name)
     say(f"{card.title}: {card.what}. Licence: {card.licence}. Source: {card.source}.")
     found = download.check(name, folder) if check else download.fetch(name, folder)
     for file in found:
         say(f"{file.path}: {SAYS[file.checked]}")
     if card.get and not check:
         say(f"next: {card.get}")
-    files = [{"file": str(file.path), "md5": file.md5, "checked": file.checked} for file in found]
-    write_json(json, {"name": name, "licence": card.licence, "files": files})
+    write_json(json, {"name": name, "licence": card.licence, "files": _files(found)})
+
+
+def _check_all(folder: Path, json: Path | None) -> None:
+    """Check the files of every data set; those that are damaged are named together, at the end."""
+    from rheobase.datasets import download
+    from rheobase.datasets.cards import CARDS
+
+    rows, damaged = [], []
+    for name in sorted(name for name, card in CARDS.items() if card.files):
+        try:
+            found = download.check(name, folder)
+        except DataError as error:
+            damaged.append(str(error))
+            continue
+        there = [file for file in found if file.checked != "absent"]
+        for file in there:
+            say(f"{name}: {file.path}: {SAYS[file.checked]}")
+        if not there:
+            say(f"{name}: not there")
+        rows.append({"name": name, "files": _files(found)})
+    write_json(json, {"sets": rows, "damaged": damaged})
+    if damaged:
+        raise DataError("; ".join(damaged))
+
+
+def _files(found: "list[Fetched]") -> list[dict[str, str]]:
+    return [{"file": str(file.path), "md5": file.md5, "checked": file.checked} for file in found]
 
 
 SAYS = {
