@@ -22,32 +22,6 @@ static uint64_t fnv1a(uint64_t hash, uint8_t byte)
     return (hash ^ byte) * UINT64_C(0x100000001b3);
 }
 
-static void print_hash(const char *what, uint64_t hash)
-{
-    char text[18];
-    int i;
-    for (i = 0; i < 16; ++i) {
-        text[i] = "0123456789abcdef"[(hash >> (60 - 4 * i)) & 15u];
-    }
-    text[16] = '\n';
-    text[17] = '\0';
-    board_print(what);
-    board_print(text);
-}
-
-static void print_number(const char *what, uint32_t number)
-{
-    char text[11];
-    char *first = text + 10;
-    *first = '\0';
-    do {
-        *--first = (char)('0' + number % 10u);
-        number /= 10u;
-    } while (number > 0);
-    board_print(what);
-    board_print(first);
-}
-
 #ifdef RHEOBASE_TRACE
 static uint64_t spikes_hash;
 

@@ -9,19 +9,6 @@
 static ${prefix}_state state;
 
 ${hash}
-static void print_number(const char *what, uint32_t number)
-{
-    char text[11];
-    char *first = text + 10;
-    *first = '\0';
-    do {
-        *--first = (char)('0' + number % 10u);
-        number /= 10u;
-    } while (number > 0);
-    board_print(what);
-    board_print(first);
-}
-
 int main(void)
 {
     const uint8_t *frames = (const uint8_t *)(uintptr_t)FRAMES + 4;
