@@ -113,7 +113,7 @@ def build(
 
 def lay_out(target: Target, folder: Path) -> None:
     """Write what every image of `target` is linked with: start-up code, memory functions, linker script."""
-    for name in ("board.h", f"{target.family}.c", "memory.c", "include/string.h"):
+    for name in ("board.h", "stack.h", f"{target.family}.c", "memory.c", "include/string.h"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with template(name) as path:
             copyfile(path, folder / name)

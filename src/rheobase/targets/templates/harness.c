@@ -7,10 +7,8 @@
      op TICKS           with RHEOBASE_PROFILE, which needs calls of rheobase_mark in model.c: one line an op, over all steps
      stack BYTES        deepest use of the stack below the caller */
 #include "board.h"
+#include "stack.h"
 #include "model.h"
-
-#define PAINT 0xa5a5a5a5u
-#define MARGIN 16 /* words of paint's own frame that stay as they are */
 
 /* Two words, samples and steps, then bytes [samples][steps][C][H][W]. */
 #define HEADER ((const volatile uint32_t *)FRAMES)
@@ -51,26 +49,6 @@ void rheobase_mark(int op)
     since = board_clock();
 }
 #endif
-
-/* Paint what is free of the stack; return where the caller's part of it ends. */
-__attribute__((noinline)) static const uint32_t *paint(void)
-{
-    const uint32_t *const top = (const uint32_t *)__builtin_frame_address(0);
-    volatile uint32_t *word;
-    for (word = stack_end; word < top - MARGIN; ++word) {
-        *word = PAINT;
-    }
-    return top;
-}
-
-static uint32_t used(const uint32_t *top)
-{
-    const volatile uint32_t *word = stack_end;
-    while (word < top && *word == PAINT) {
-        ++word;
-    }
-    return (uint32_t)((uintptr_t)top - (uintptr_t)word);
-}
 
 int main(void)
 {

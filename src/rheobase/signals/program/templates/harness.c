@@ -4,11 +4,9 @@
      stack BYTES            deepest use of the stack below the caller
      frames HASH, logits HASH      FNV-1a of the frames and of the running logits (little-endian int32) */
 #include "board.h"
+#include "stack.h"
 #include "encoder.h"
 #include "model.h"
-
-#define PAINT 0xa5a5a5a5u
-#define MARGIN 16 /* words of paint's own frame that stay as they are */
 
 static ${prefix}_encoder encoder;
 static ${prefix}_state state;
@@ -19,26 +17,6 @@ static uint64_t fnv1a(uint64_t hash, uint32_t value, int bytes)
         hash = (hash ^ (value & 255u)) * UINT64_C(0x100000001b3);
     }
     return hash;
-}
-
-/* Paint what is free of the stack; return where the caller's part of it ends. */
-__attribute__((noinline)) static const uint32_t *paint(void)
-{
-    const uint32_t *const top = (const uint32_t *)__builtin_frame_address(0);
-    volatile uint32_t *word;
-    for (word = stack_end; word < top - MARGIN; ++word) {
-        *word = PAINT;
-    }
-    return top;
-}
-
-static uint32_t used(const uint32_t *top)
-{
-    const volatile uint32_t *word = stack_end;
-    while (word < top && *word == PAINT) {
-        ++word;
-    }
-    return (uint32_t)((uintptr_t)top - (uintptr_t)word);
 }
 
 int main(void)
