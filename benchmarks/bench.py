@@ -7,6 +7,7 @@ of them; times are medians over rounds, ratios medians of the ratios within each
 
 import argparse
 import csv
+import ctypes
 import os
 import platform
 import random
@@ -65,6 +66,19 @@ def peers(makers: Mapping[str, Callable[[], Made]]) -> dict[str, Made]:
         except (ImportError, RuntimeError) as error:
             print(f"{name} left out: {str(error).splitlines()[0]}")
     return made
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed, so that large tensors reuse memory as small ones do.
+
+    glibc maps blocks above 32 MiB anew at each allocation and the kernel clears their pages, which can take several times as
+    long as the operation that fills them, from one size on. Where there is no glibc, nothing is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        m_mmap_max, m_trim_threshold = -4, -1
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, 2**31 - 1)
 
 
 def seconds(run: Callable[[], object]) -> float:

@@ -195,17 +195,6 @@ static void prepare(void)
 }
 #endif
 
-static void print_number(const char *what, uint32_t number)
-{
-    char text[12] = "0000000000\n";
-    int i;
-    for (i = 9; i >= 0; --i, number /= 10u) {
-        text[i] = (char)('0' + number % 10u);
-    }
-    board_print(what);
-    board_print(text);
-}
-
 int main(void)
 {
     uint32_t before, ticks, check = 0;
@@ -220,7 +209,8 @@ int main(void)
     for (i = 0; i < SIZE * SIZE * C; ++i) {
         check = check * 31u + (uint32_t)(int32_t)sums[i];
     }
-    print_number("ticks ", ticks);
-    print_number("check ", check);
+    print_number("\nticks ", ticks);
+    print_number("\ncheck ", check);
+    board_print("\n");
     return 0;
 }
