@@ -30,7 +30,8 @@ from rheobase.objectives import CrossEntropy, Objective, Outputs, RelativeTarget
 from rheobase.training import OptimiserConfig, TrainConfig, evaluate, fit
 
 STEPS, BATCH = 4, 128
-TIMES = ("rel_psp", "std_ed", "mostafa", "goltz1", "goltz2", "comsa", "eventprop", "s4nn")
+ONSET = {"name": "std_ed", "onset": 1.0}
+TIMES = ("rel_psp", "std_ed", "std_ed onset", "mostafa", "goltz1", "goltz2", "comsa", "eventprop", "s4nn")
 GRADIENTS = {
     "surrogate": None,
     "mpd_ed": EventGradient(),
@@ -41,7 +42,7 @@ KEY = ("data", "layers", "epochs", "train", "seed", "arm")
 
 def spike_time_network(rule: str, layers: str, data: DataSet) -> tuple[nn.Module, Objective]:
     """The network of a spike-time rule, and the loss of its paper."""
-    options = {"layers": layers, "rule": {"name": rule}}
+    options = {"layers": layers, "rule": ONSET if rule == "std_ed onset" else {"name": rule}}
     if data.train.frames.shape[1] > 1:
         options["encoder"] = "first_event"
     if rule == "mostafa":
@@ -58,7 +59,7 @@ def spike_time_network(rule: str, layers: str, data: DataSet) -> tuple[nn.Module
     )
     if rule == "s4nn":
         return model, RelativeTarget()
-    return model, CrossEntropy() if rule == "std_ed" else WeightSum(WeightSumConfig(K=0.01))
+    return model, CrossEntropy() if rule.startswith("std_ed") else WeightSum(WeightSumConfig(K=0.01))
 
 
 def time_network(gradient: EventGradient | None, layers: str, data: DataSet) -> tuple[nn.Module, Objective]:
@@ -159,7 +160,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
-        "--arms", nargs="+", default=["rel_psp", "std_ed", *GRADIENTS], choices=[*TIMES, *GRADIENTS]
+        "--arms",
+        nargs="+",
+        default=["rel_psp", "std_ed", "std_ed onset", *GRADIENTS],
+        choices=[*TIMES, *GRADIENTS],
     )
     parser.add_argument("--out", type=Path, default=Path("results/event_rules.csv"))
     options = parser.parse_args(arguments)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rheobase.spiketime import CodingConv2d, Geometry, MinPool2d, StdEd, WindowEnd
-from rheobase.spiketime.std_ed import fire_proxy, fire_times, to_activations, to_times
+from rheobase.spiketime.std_ed import fire_proxy, fire_times, inputs, to_activations, to_times
 
 T = torch.tensor
 D = torch.float64
@@ -25,7 +25,7 @@ def times_form(t, w, clip=1e5):
 
 
 def proxy_form(a, w, clip=1e5):
-    return fire_proxy(a, w, Geometry(a.shape[1]), clip)[:, 0]
+    return to_activations(fire_proxy(to_times(a), w, Geometry(a.shape[1]), clip))[:, 0]
 
 
 @pytest.mark.parametrize("spread", [0.5, 3.0])
@@ -114,6 +114,46 @@ def test_both_forms_have_the_same_gradients():
         grads.append((t.grad, w.grad))
     for a, b in zip(*grads, strict=True):
         assert a.abs().max() > 0 and torch.allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def onset_gradients(onset, spread=1.0):
+    """Times, weights, membranes at the window's end, and the gradients of the sum of activations."""
+    times, weight = layer(7, spread=spread)
+    t, w = times.clone().requires_grad_(), weight.clone().requires_grad_()
+    rule = StdEd(onset=onset)
+    to_activations_of_all(rule.fire(t, w, Geometry(8), training=True)[:, 0]).backward()
+    fired = times.isfinite().double()
+    V = (fired + to_activations(times)) @ weight.T
+    V[to_activations(times) @ weight.T >= 1] = INF  # these fire, however negative V is
+    return times, weight, V, t.grad, w.grad
+
+
+def to_activations_of_all(times):
+    """The sum of a; silent neurons get the gradient 1 as well, as from a layer that learns what it misses."""
+    fired, a = inputs(times, learns=True)
+    return a.sum() + fired.sum()
+
+
+def test_onset_adds_a_triangle_below_the_threshold():
+    onset = 0.7
+    times, weight, V, exact_t, exact_w = onset_gradients(0.0)
+    *_, t_grad, w_grad = onset_gradients(onset)
+    slope = torch.where(V <= 0, (1 - V.abs() / onset).clamp(min=0) / onset, 0)
+    assert (slope > 0).any() and (slope == 0).any()
+    counted = times.isfinite().double() + to_activations(times)  # dV/dw
+    assert torch.allclose(w_grad - exact_w, slope.T @ counted)
+    assert torch.equal(exact_t[times == INF], torch.zeros((times == INF).sum(), dtype=D))
+    silent = times == INF  # what W would gain if an input fired, through firing neurons too
+    assert (t_grad[silent] != 0).all()
+    assert torch.allclose((t_grad - exact_t)[~silent], -(slope @ weight)[~silent])
+
+
+def test_onset_changes_no_spike_and_is_of_the_proxy_form():
+    times, weight = layer(2)
+    fired = [StdEd(onset=onset).fire(times, weight, Geometry(8), training=True) for onset in (0.0, 1.0)]
+    assert torch.equal(*fired)
+    with pytest.raises(ValueError, match="onset=1 is of the proxy form"):
+        StdEd(training="times", onset=1.0)
 
 
 def test_factors_are_clipped():

@@ -138,7 +138,7 @@ def spike_time(config: ModelConfig) -> SpikeTimeClassifier:
             )
     fan_in = flat("output")
     if isinstance(rule, StdEd):
-        head: nn.Module = WindowEnd(fan_in, config.num_classes, options.readout)
+        head: nn.Module = WindowEnd(fan_in, config.num_classes, options.readout, onset=rule.onset > 0)
     else:
         layers["output"] = Linear(fan_in, config.num_classes, rule)
         head = FirstSpike(6.0 if rule.t_max is None else rule.t_max, options.scale, options.transform)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rheobase.spiketime.std_ed import to_activations
+from rheobase.spiketime.std_ed import inputs
 
 
 class FirstSpike(nn.Module):
@@ -37,24 +37,30 @@ class FirstSpike(nn.Module):
 class WindowEnd(nn.Module):
     """A last layer that does not fire: its membrane at the end of the window.
 
-    `form="proxy"` leaves out W: o_k = sum_i w_ik a_i. The two give different logits.
+    `form="proxy"` leaves out W: o_k = sum_i w_ik a_i. The two give different logits. With `onset` silent inputs get the gradient
+    of the spike that is missing (`StdEd`).
 
     Shape: `[N, n]` -> `[N, K]`
     Source: the DTA-TTFS code has both.
     """
 
     def __init__(
-        self, in_features: int, num_classes: int, form: Literal["window_end", "proxy"] = "window_end"
+        self,
+        in_features: int,
+        num_classes: int,
+        form: Literal["window_end", "proxy"] = "window_end",
+        *,
+        onset: bool = False,
     ) -> None:
         super().__init__()
-        self.form = form
+        self.form, self.onset = form, onset
         self.weight = nn.Parameter(torch.empty(num_classes, in_features))
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
     def forward(self, times: Tensor) -> Tensor:
         """Logits."""
-        a = to_activations(times)
-        return (a + times.isfinite() if self.form == "window_end" else a) @ self.weight.T
+        fired, a = inputs(times, learns=self.onset)
+        return (a + fired if self.form == "window_end" else a) @ self.weight.T
 
 
 class _Saturate(torch.autograd.Function):

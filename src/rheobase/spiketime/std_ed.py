@@ -17,6 +17,14 @@ The proxy form is the same network in activations a = 1 - t' (0 = silent), train
 
     A = sum_i w_ij a_i, W over a_i > 0      a'_j = 1 if A >= 1, else 0 if A <= -W, else (W + A)/(1 + W)
 
+An input adds 0 while it is silent and more than w_ij as soon as it fires, however late: a step, to which the exact gradient
+is blind, and a silent neuron never hears that its spike is missed. `onset` is the width of a triangle below the threshold, in
+which the step has a surrogate gradient: for a silent neuron's membrane at the window's end, V = W + A <= 0,
+
+    da'/dV := (1 + V/onset)/onset,  upstream: the gradient to W of what would have been counted
+
+0 is the exact rule of the source; the surrogate is this project's.
+
 Source: Wei et al., Event-Driven Learning for Spiking Neural Networks, arXiv 2403.00270 (abstract); equations and
 order of cases from the authors' DTA-TTFS (Temporal-Coded Spiking Neural Networks with Dynamic Firing Threshold,
 ICCV 2023) and its code. That STD-ED's threshold is that of DTA-TTFS, is a reconstruction.
@@ -40,7 +48,8 @@ class StdEd(Config):
     """Options of STD-ED: the form computed in training and in evaluation, and where factors of gradients are clipped.
 
     `sums` of the form in times: two dense products, or `events`, in order of arrival, whose backward pass visits
-    (neuron that moves, input that fired) pairs alone.
+    (neuron that moves, input that fired) pairs alone. `onset`: how far below the threshold silent neurons learn, in the proxy
+    form (0: not at all, the exact gradient).
     """
 
     name: Literal["std_ed"] = "std_ed"
@@ -49,6 +58,7 @@ class StdEd(Config):
     sums: Literal["dense", "events"] = "dense"
     clip_times: float = Field(default=1e5, gt=0)
     clip_proxy: float = Field(default=11.0, gt=0)
+    onset: float = Field(default=0.0, ge=0)
 
     @property
     def t_max(self) -> float:
@@ -65,6 +75,8 @@ class StdEd(Config):
             raise ValueError(
                 "sums='events' are those of the form in times: set training='times' or evaluation='times'"
             )
+        if self.onset and self.training != "proxy":
+            raise ValueError(f"onset={self.onset:g} is of the proxy form: set training='proxy', or onset=0")
 
     def fire(self, times: Tensor, weight: Tensor, geometry: Geometry, *, training: bool = False) -> Tensor:
         """Spike times of a layer, each in its window's frame.
@@ -76,7 +88,7 @@ class StdEd(Config):
         geometry.check(times, weight)
         if (self.training if training else self.evaluation) == "times":
             return fire_times(times, weight, geometry, self.clip_times, self.sums)
-        return to_times(fire_proxy(to_activations(times), weight, geometry, self.clip_proxy))
+        return fire_proxy(times, weight, geometry, self.clip_proxy, self.onset)
 
 
 def to_activations(times: Tensor) -> Tensor:
@@ -106,15 +118,23 @@ def fire_times(
     return t.to(times.dtype)
 
 
-def fire_proxy(activations: Tensor, weight: Tensor, geometry: Geometry, clip: float) -> Tensor:
-    """The form in activations.
+def fire_proxy(times: Tensor, weight: Tensor, geometry: Geometry, clip: float, onset: float = 0.0) -> Tensor:
+    """The form in activations, from times to times.
 
-    Shape: activations `[N, S]`, weight `[m, n]` -> `[N, P, m]`
+    Shape: times `[N, S]`, weight `[m, n]` -> `[N, P, m]`
     """
-    W = geometry.sums((activations > 0).to(activations.dtype), weight)
-    A = geometry.sums(activations, weight)
-    a: Tensor = _Proxy.apply(W, A, clip)
-    return a
+    fired, activations = inputs(times, learns=onset > 0)
+    t: Tensor = _Proxy.apply(geometry.sums(fired, weight), geometry.sums(activations, weight), clip, onset)
+    return t
+
+
+def inputs(times: Tensor, *, learns: bool) -> tuple[Tensor, Tensor]:
+    """1 where an input fired, and its activation 1 - t; with `learns` silence gets the gradient of the spike that is missing.
+
+    Shape: any, twice
+    """
+    found: tuple[Tensor, Tensor] = _Inputs.apply(times, learns)
+    return found
 
 
 class _Times(torch.autograd.Function):
@@ -133,19 +153,40 @@ class _Times(torch.autograd.Function):
         return *_chain(grad, fires, W, -(2 + I), ctx.clip), None
 
 
+class _Inputs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, times: Tensor, learns: bool) -> tuple[Tensor, Tensor]:
+        fired = times.isfinite()
+        ctx.save_for_backward(fired)
+        ctx.learns = learns
+        return fired.to(times.dtype), to_activations(times)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, to_fired: Tensor, to_a: Tensor) -> tuple[Tensor, None]:
+        (fired,) = ctx.saved_tensors
+        return torch.where(fired, -to_a, -to_fired if ctx.learns else 0), None
+
+
 class _Proxy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, W: Tensor, A: Tensor, clip: float) -> Tensor:
+    def forward(ctx: Any, W: Tensor, A: Tensor, clip: float, onset: float) -> Tensor:
         inside = (A < 1) & (A > -W)
         ctx.save_for_backward(W, A, inside)
-        ctx.clip = clip
-        return torch.where(A >= 1, 1, ((W + A) / (1 + W)).where(inside, 0))
+        ctx.clip, ctx.onset = clip, onset
+        return to_times(torch.where(A >= 1, 1, ((W + A) / (1 + W)).where(inside, 0)))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         W, A, inside = ctx.saved_tensors
-        return *_chain(grad, inside, W, 1 - A, ctx.clip), None
+        to_W, to_A = _chain(-grad, inside, W, 1 - A, ctx.clip)
+        if ctx.onset:
+            V = W + A
+            silent = (V <= 0) & (A < 1)
+            missing = -grad * torch.where(silent, (1 + V / ctx.onset).clamp(min=0) / ctx.onset, 0)
+            to_W, to_A = to_W + missing, to_A + missing
+        return to_W, to_A, None, None
 
 
 def _chain(grad: Tensor, moves: Tensor, W: Tensor, over_square: Tensor, clip: float) -> tuple[Tensor, Tensor]:
