@@ -19,7 +19,6 @@ five epochs of fine-tuning, `hardened_bytes` what its weights take; `sops` are s
 
 import argparse
 import copy
-import csv
 import statistics
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ import bench
 import torch
 from joblib import Parallel, delayed
 from shipping import shipped
-from stable_spike import commit, machine, read
+from study import append, commit, head, line, machine, read, spread
 from torch import Tensor, manual_seed, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -130,18 +129,8 @@ def seed_rows(part: str, seed: int, done: set[str], epochs: int, path: Path) -> 
         if arm == "full-precision twin":
             teacher = copy.deepcopy(model)
         if arm in wanted:
-            append(path, row)
+            append(path, FIELDS, [row])
             print(f"seed {seed} {arm}: {row['accuracy']}", flush=True)
-
-
-def append(path: Path, row: dict[str, object]) -> None:
-    """One more row in a results file."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def run(part: str, path: Path, seeds: list[int], jobs: int, epochs: int) -> None:
@@ -156,8 +145,20 @@ def run(part: str, path: Path, seeds: list[int], jobs: int, epochs: int) -> None
 def table(path: Path) -> None:
     """A results file as Markdown; differences are paired with plain binary."""
     rows = read(path)
-    print("| arm | accuracy | points over plain binary | hardened | bytes | SOPs | of attention | rate |")
-    print("|" + " --- |" * 8)
+    print(
+        head(
+            (
+                "arm",
+                "accuracy",
+                "points over plain binary",
+                "hardened",
+                "bytes",
+                "SOPs",
+                "of attention",
+                "rate",
+            )
+        )
+    )
     values = {
         arm: {row["seed"]: 100 * float(row["accuracy"]) for row in rows if row["arm"] == arm} for arm in ARMS
     }
@@ -183,14 +184,7 @@ def table(path: Path) -> None:
             attention,
             f"{rate:.3f}",
         ]
-        print(f"| {' | '.join(cells)} |")
-
-
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation."""
-    if not values:
-        return "-"
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.1f}"
+        print(line(cells))
 
 
 def made(depth: int, recompute: bool) -> SpikingModel:

@@ -17,14 +17,13 @@ test accuracy. `bytes` packs weights as far as they are quantised, `codes` is th
 
 import argparse
 import copy
-import csv
 import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from joblib import Parallel, delayed
-from stable_spike import commit, machine, read
+from study import append, commit, head, line, machine, read, spread
 from torch import manual_seed  # the module `torch` itself cannot be sent to the workers
 
 from rheobase.compression import (
@@ -271,12 +270,7 @@ def run(study: str, data: str, path: Path, seeds: list[int], n_jobs: int, chosen
     for seed in seeds:
         Cell(study, data, seed)  # fill the cache before the workers ask for it
     for i, rows in enumerate(Parallel(n_jobs=n_jobs, return_as="generator_unordered")(todo), 1):
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            if new:
-                writer.writeheader()
-            writer.writerows(row for row in rows if (row["seed"], row["arm"]) not in done)
+        append(path, FIELDS, [row for row in rows if (row["seed"], row["arm"]) not in done])
         for row in rows:
             print(f"{i}/{len(todo)} seed {row['seed']} {row['arm']}: {row['accuracy']}", flush=True)
 
@@ -287,22 +281,14 @@ def column(rows: list[dict[str, str]], arm: str, key: str, factor: float = 1.0) 
     return [factor * float(row[key]) for row in own if row[key] != ""]
 
 
-def spread(values: list[float], digits: int = 1, sign: str = "") -> str:
-    """Mean and standard deviation."""
-    if not values:
-        return "-"
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):{sign}.{digits}f} ± {deviation:.{digits}f}"
-
-
 def table(path: Path) -> None:
     """A results file as Markdown; differences are paired with the first arm."""
     rows = read(path)
     arms = list(dict.fromkeys(row["arm"] for row in sorted(rows, key=lambda row: _rank(row["arm"]))))
     base = column(rows, arms[0], "accuracy", 100)
     print(f"\n**{path.stem}**, {len(base)} seeds\n")
-    print(f"| arm | accuracy | points over {arms[0]} | hardened | bytes | codes used | SOPs | rate |")
-    print("|" + " --- |" * 8)
+    measured = ("hardened", "bytes", "codes used", "SOPs", "rate")
+    print(head(("arm", "accuracy", f"points over {arms[0]}", *measured)))
     for arm in arms:
         accuracy = column(rows, arm, "accuracy", 100)
         gaps = [a - b for a, b in zip(accuracy, base, strict=False)] if arm != arms[0] else []
@@ -316,7 +302,7 @@ def table(path: Path) -> None:
             f"{statistics.mean(sops):,.0f}" if (sops := column(rows, arm, "sops")) else "-",
             f"{statistics.mean(column(rows, arm, 'rate')):.3f}",
         ]
-        print(f"| {' | '.join(cells)} |")
+        print(line(cells))
 
 
 def _rank(arm: str) -> int:

@@ -10,13 +10,12 @@ of the same model before training.
 """
 
 import argparse
-import csv
 import statistics
 import time
 from pathlib import Path
 
 from joblib import Parallel, delayed
-from stable_spike import commit, machine, read
+from study import append, commit, head, line, machine, read, spread
 from torch import manual_seed, set_num_threads  # the module `torch` itself cannot be sent to the workers
 
 from rheobase.datasets import BoxedFrames, DataConfig, load_dataset
@@ -90,32 +89,20 @@ def run(arguments: argparse.Namespace) -> None:
     )  # before the workers ask for it
     work = (delayed(train_cell)(*cell, arguments.checkpoints) for cell in todo)
     for row in Parallel(n_jobs=arguments.jobs, return_as="generator_unordered")(work):
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        append(path, FIELDS, [row])
         print(f"seed {row['seed']} {row['arm']}: AP {row['ap']}, AP50 {row['ap50']}", flush=True)
 
 
 def table(path: Path) -> None:
     """A results file as Markdown: means over seeds and their standard deviation, in percent."""
     rows = read(path)
-    print("| size | epochs | backbone | seeds | AP | AP50 | AP75 | AP50 untrained | rate | parameters |")
-    print("|" + " --- |" * 10)
+    scores = ("AP", "AP50", "AP75", "AP50 untrained")
+    print(head(("size", "epochs", "backbone", "seeds", *scores, "rate", "parameters")))
     for size, epochs, arm in dict.fromkeys((row["size"], row["epochs"], row["arm"]) for row in rows):
         own = [row for row in rows if (row["size"], row["epochs"], row["arm"]) == (size, epochs, arm)]
-        cells = [_spread([100 * float(row[key]) for row in own]) for key in ("ap", "ap50", "ap75", "fresh")]
+        cells = [spread([100 * float(row[key]) for row in own]) for key in ("ap", "ap50", "ap75", "fresh")]
         rate = statistics.mean(float(row["rate"]) for row in own)
-        print(
-            f"| {size} | {epochs} | {arm} | {len(own)} | {' | '.join(cells)} | {rate:.3f} | {own[0]['parameters']} |"
-        )
-
-
-def _spread(values: list[float]) -> str:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.1f} ± {deviation:.1f}"
+        print(line([size, epochs, arm, str(len(own)), *cells, f"{rate:.3f}", own[0]["parameters"]]))
 
 
 def main() -> None:

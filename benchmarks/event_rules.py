@@ -10,7 +10,6 @@ time network by the backward pass that skips its own zeros; `dense` is the same 
 """
 
 import argparse
-import csv
 import statistics
 import time
 from contextlib import nullcontext
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import bench
 import torch
+from study import append, read
 from torch import Tensor, nn
 
 from rheobase import layers as L
@@ -142,14 +142,6 @@ def cell(options: argparse.Namespace, arm: str, seed: int) -> bench.Row:
     }
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    """The rows of an earlier run."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def main(arguments: list[str]) -> None:
     """Train what is missing, then print means and paired differences to the first arm."""
     parser = argparse.ArgumentParser(prog="event_driven.py compare", description=__doc__.splitlines()[0])
@@ -175,12 +167,7 @@ def main(arguments: list[str]) -> None:
                 continue
             row = cell(options, arm, seed)
             print(bench.table([row]), flush=True)
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            with options.out.open("a", newline="") as file:
-                writer = csv.DictWriter(file, list(row))
-                if not rows:
-                    writer.writeheader()
-                writer.writerow(row)
+            append(options.out, list(row), [row])
     print(bench.table(summary(read(options.out), options)))
 
 

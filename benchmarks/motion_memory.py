@@ -11,13 +11,11 @@ Last epoch, three seeds; rows that exist are not trained again.
 """
 
 import argparse
-import csv
-import statistics
 import time
 from pathlib import Path
 
 from joblib import Parallel, delayed
-from stable_spike import commit, machine, read
+from study import append, commit, head, line, machine, read, spread
 from torch import Tensor, cat, manual_seed, nn  # the module `torch` itself cannot be sent to the workers
 
 from rheobase.datasets import DataConfig, load_dataset
@@ -87,18 +85,12 @@ def main() -> None:
     for rows in Parallel(n_jobs=arguments.jobs, return_as="generator_unordered")(
         delayed(train_cell)(*cell) for cell in cells
     ):
-        new = not arguments.out.exists()
-        with arguments.out.open("a", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
-    print("| way | accuracy | runs |\n| --- | --- | --- |")
+        append(arguments.out, FIELDS, rows)
+    print(head(("way", "accuracy", "runs")))
     for way in ("snn", "erased", "memoryless", "sum"):
         found = [100 * float(row["accuracy"]) for row in read(arguments.out) if row["way"] == way]
         if found:
-            spread = statistics.stdev(found) if len(found) > 1 else 0.0
-            print(f"| {way} | {statistics.mean(found):.1f} ± {spread:.1f} | {len(found)} |")
+            print(line([way, spread(found), str(len(found))]))
 
 
 if __name__ == "__main__":

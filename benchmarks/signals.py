@@ -12,8 +12,6 @@ of 32.
 """
 
 import argparse
-import csv
-import statistics
 import time
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from stable_spike import commit, machine, read
+from study import append, commit, head, line, machine, read, spread
 from torch import Tensor, nn
 
 from rheobase.compression import weight_bytes
@@ -223,12 +221,8 @@ def run(data: str, path: Path, seeds: list[int], epochs: int | None, chosen: lis
         for arm in wanted:
             if (seed, arm) in done:
                 continue
-            found, new = row(data, arm, seed, epochs), not path.exists()
-            with path.open("a", newline="") as file:
-                writer = csv.DictWriter(file, FIELDS)
-                if new:
-                    writer.writeheader()
-                writer.writerow(found)
+            found = row(data, arm, seed, epochs)
+            append(path, FIELDS, [found])
             print(
                 f"seed {seed} {arm}: validation {found['validation']}, test {found['accuracy']}", flush=True
             )
@@ -237,24 +231,16 @@ def run(data: str, path: Path, seeds: list[int], epochs: int | None, chosen: lis
 def table(path: Path) -> None:
     """A results file as Markdown."""
     rows = read(path)
-    print(
-        f"\n**{path.stem}**\n\n| arm | seeds | epochs | validation | test | rate | highest rate of a layer | bytes |"
-    )
-    print("|" + " --- |" * 8)
+    names = ("arm", "seeds", "epochs", "validation", "test", "rate", "highest rate of a layer", "bytes")
+    print(f"\n**{path.stem}**\n\n{head(names)}")
     for arm in dict.fromkeys(each["arm"] for each in rows):
         own = [each for each in rows if each["arm"] == arm]
 
         def mean(key: str, factor: float = 1.0, digits: int = 1, own: list[dict[str, str]] = own) -> str:
-            values = [factor * float(each[key]) for each in own if each[key]]
-            if not values:
-                return "-"
-            spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-            return f"{statistics.mean(values):,.{digits}f}{spread}"
+            return spread([factor * float(each[key]) for each in own if each[key]], digits)
 
         cells = [arm, str(len(own)), own[0]["epochs"] or "-", mean("validation", 100), mean("accuracy", 100)]
-        print(
-            f"| {' | '.join([*cells, mean('rate', 1, 3), mean('highest_rate', 1, 3), mean('bytes', 1, 0)])} |"
-        )
+        print(line([*cells, mean("rate", 1, 3), mean("highest_rate", 1, 3), mean("bytes", 1, 0)]))
 
 
 def main() -> None:

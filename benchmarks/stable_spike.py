@@ -9,17 +9,14 @@ Last epoch, no choice by test accuracy; `TI` is the temporal inconsistency MSE(s
 """
 
 import argparse
-import csv
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from joblib import Parallel, delayed
+from study import append, commit, head, line, machine, read, spread
 from torch import manual_seed  # the module `torch` itself cannot be sent to the workers
 
 from rheobase.datasets import DataConfig, load_dataset
@@ -103,35 +100,6 @@ def train_cell(study: Study, split: str, T: int, seed: int, arm: str) -> dict[st
     }
 
 
-def commit() -> str:
-    """Short hash of the checkout the figures come from."""
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    return done.stdout.strip() or "unknown"
-
-
-def machine() -> str:
-    """Processor kind, without its name on the network."""
-    lines = Path("/proc/cpuinfo").read_text().split("\n") if Path("/proc/cpuinfo").exists() else []
-    model = next(
-        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
-    return f"{model}, torch {version('torch')}"
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """Rows measured so far."""
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
 def run(name: str, path: Path, arms: list[str], steps: list[int], jobs: int, seeds: list[int] | None) -> None:
     """Train every cell that has no row yet; rows are appended as they come."""
     study = STUDIES[name]
@@ -156,12 +124,7 @@ def run(name: str, path: Path, arms: list[str], steps: list[int], jobs: int, see
         delayed(train_cell)(study, *cell) for cell in cells
     )
     for i, row in enumerate(rows, 1):
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        append(path, FIELDS, [row])
         print(
             f"{i}/{len(cells)} {row['split']} T={row['T']} seed {row['seed']} {row['arm']}: {row['accuracy']}",
             flush=True,
@@ -185,9 +148,8 @@ def difference(
     if not pairs:
         return "-"
     gaps = [100 * (a / b - 1) if relative else 100 * (a - b) for a, b in pairs]
-    spread = statistics.stdev(gaps) if len(gaps) > 1 else 0.0
     unit = " %" if relative else ""
-    return f"{statistics.mean(gaps):+.1f} ± {spread:.1f}{unit} ({sum(g > 0 for g in gaps)}/{len(gaps)})"
+    return f"{spread(gaps, sign='+')}{unit} ({sum(g > 0 for g in gaps)}/{len(gaps)})"
 
 
 def table(path: Path) -> None:
@@ -205,16 +167,13 @@ def table(path: Path) -> None:
             "TI, d",
             "last rate, d",
         ]
-        print(f"\n**T = {T}**\n\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
+        print(f"\n**T = {T}**\n\n{head(columns)}")
         for arm in ARMS:
             own = [r for r in rows if r["arm"] == arm]
             if own:
                 cells = _baseline(own, early) if arm == "none" else _differences(rows, arm, early)
                 accuracy = [100 * float(r["accuracy"]) for r in own]
-                spread = statistics.stdev(accuracy) if len(accuracy) > 1 else 0.0
-                print(
-                    f"| {arm} | {len(own)} | {statistics.mean(accuracy):.1f} ± {spread:.1f} | {' | '.join(cells)} |"
-                )
+                print(line([arm, str(len(own)), spread(accuracy), *cells]))
 
 
 def _baseline(own: list[dict[str, str]], early: list[int]) -> list[str]:

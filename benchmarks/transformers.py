@@ -12,7 +12,6 @@ Stable Spike with plain QKFormer, saccadic attention with spiking self-attention
 """
 
 import argparse
-import csv
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 from shipping import shipped
-from stable_spike import commit, machine, read
+from study import append, commit, head, line, machine, read, spread
 from torch import manual_seed  # the module `torch` itself cannot be sent to the workers
 
 from rheobase.compression import QuantConfig, ReScaWConfig, weight_bytes
@@ -121,12 +120,7 @@ def run(part: str, path: Path, seeds: list[int], arms: list[str], jobs: int) -> 
         load_dataset(DataConfig(name="nmnist", T=4, binning="count", split=split))
     work = [delayed(trained)(part, seed, arm) for seed, arm in todo]
     for i, row in enumerate(Parallel(n_jobs=jobs, return_as="generator_unordered")(work), 1):
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        append(path, FIELDS, [row])
         print(f"{i}/{len(todo)} seed {row['seed']} {row['arm']}: {row['accuracy']}", flush=True)
 
 
@@ -134,8 +128,18 @@ def table(path: Path) -> None:
     """A results file as Markdown."""
     rows = read(path)
     print(f"\n**{path.stem}**, {len({row['seed'] for row in rows})} seeds\n")
-    print("| arm | accuracy | points over | parameters | hardened | bytes | SOPs | of attention | rate |")
-    print("|" + " --- |" * 9)
+    names = (
+        "arm",
+        "accuracy",
+        "points over",
+        "parameters",
+        "hardened",
+        "bytes",
+        "SOPs",
+        "of attention",
+        "rate",
+    )
+    print(head(names))
     for name, arm in ARMS.items():
         own = {int(row["seed"]): row for row in rows if row["arm"] == name}
         if not own:
@@ -151,7 +155,7 @@ def table(path: Path) -> None:
         cells = [
             name,
             spread([100 * float(row["accuracy"]) for row in own.values()]),
-            f"{arm.base}: {spread(gaps, '+')}" if gaps else "-",
+            f"{arm.base}: {spread(gaps, sign='+')}" if gaps else "-",
             f"{mean('parameters'):,.0f}",
             spread([100 * float(row["hardened"]) for row in own.values()]),
             f"{mean('hardened_bytes'):,.0f}",
@@ -159,12 +163,7 @@ def table(path: Path) -> None:
             f"{mean('attention'):,.0f}",
             f"{mean('rate'):.3f}",
         ]
-        print(f"| {' | '.join(cells)} |")
-
-
-def spread(values: list[float], sign: str = "") -> str:
-    """Mean and standard deviation."""
-    return f"{statistics.mean(values):{sign}.1f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.1f}"
+        print(line(cells))
 
 
 def main() -> None:
