@@ -25,8 +25,8 @@ TRY = {
     "c": "cc -std=c99 -O2 model.c self_test.c -o self_test && ./self_test",
     "cmake": "cmake -B build && cmake --build build && ctest --test-dir build",
     "arduino": "arduino-cli lib install --zip-path PACKAGE.zip, or copy the folder to the sketchbook's libraries",
-    "zephyr": "west build APPLICATION -- -DZEPHYR_EXTRA_MODULES=$PWD",
-    "esp-idf": "copy the folder to the components of a project, then idf.py build",
+    "zephyr": "west build -b BOARD examples/classify, or APPLICATION -- -DZEPHYR_EXTRA_MODULES=$PWD",
+    "esp-idf": "idf.py -C examples/classify build, or copy the folder to the components of a project",
 }
 
 
