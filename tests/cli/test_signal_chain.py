@@ -85,6 +85,21 @@ def test_the_exported_pipeline_decides_as_python(rheobase, spotter, run, tmp_pat
     assert float(rows[-1][0]) <= 1.0
 
 
+@needs_compiler
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake on this machine")
+def test_a_package_carries_the_encoder_and_tests_the_chain(rheobase, run, tmp_path):
+    done = rheobase("export", run, "--to", "cmake", "--json", tmp_path / "said.json")
+    assert done.code == 0, done.err
+    facts = json.loads((tmp_path / "said.json").read_text())["encoder"]
+    assert facts["files"] == ["encoder.h", "encoder.c", "chain_test.c"] and facts["decisions"] >= 10
+    for command in (["cmake", "-B", "b"], ["cmake", "--build", "b"], ["ctest", "--test-dir", "b"]):
+        built = subprocess.run(command, cwd=run / "cmake", capture_output=True, text=True, check=False)
+        assert built.returncode == 0, built.stdout + built.stderr
+    assert "0 tests failed out of 2" in built.stdout
+    readme = (run / "cmake" / "README.md").read_text()
+    assert "one channel at 16000 Hz" in readme and "_encoder_push" in readme
+
+
 @pytest.mark.skipif(bool(missing(M4)), reason=str(missing(M4)))
 @needs_compiler
 def test_a_cortex_m4_decides_as_python_after_every_frame(rheobase, spotter, run, tmp_path):

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from rheobase.compression import QuantConfig, TernaryConfig, quantise_
+from rheobase.compression import QuantConfig, TernaryConfig, harden, quantise_
 from rheobase.errors import RecipeError
 from rheobase.models import create_model
+from rheobase.models.sequence import ChannelDropout
 from rheobase.objectives import capture
 
 
@@ -90,6 +91,27 @@ def test_each_layer_has_its_delays_and_the_last_serves_the_rest() -> None:
 
 def test_without_norm() -> None:
     assert not any("norm" in name for name, _ in network(norm=False).named_modules())
+
+
+def test_dropout_silences_whole_channels_of_a_sample_in_training_alone() -> None:
+    model = network(
+        hidden=[20, 12, 8], dropout=0.25, convs=[{"channels": 6, "kernel": 4}], size=(8, 1), channels=1
+    )
+    dropouts = [each for each in model.modules() if isinstance(each, ChannelDropout)]
+    assert len(dropouts) == 3  # before each dense layer, none before the head
+    layer, x = dropouts[0], torch.ones(5, 400, 7, 2, 1)
+    torch.manual_seed(3)
+    y = layer.train()(x)
+    assert set(y.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
+    assert torch.equal(y, y[:1, :, :, :1].expand_as(y))  # the same at all steps and heights
+    assert abs((y == 0).float().mean().item() - 0.25) < 0.02
+    assert layer.eval()(x) is x
+    alike = network(hidden=[20, 12, 8], convs=[{"channels": 6, "kernel": 4}], size=(8, 1), channels=1)
+    frames = spikes(C=1, H=8)
+    assert torch.equal(model.eval()(frames), alike.eval()(frames))
+    quantise_(model, QuantConfig(weights=TernaryConfig(), edges=TernaryConfig()))
+    hardened = harden(model, "int8")
+    assert hardened(frames).shape == (9, 3, 4)
 
 
 def test_what_cannot_be_built() -> None:

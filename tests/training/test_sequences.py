@@ -130,6 +130,47 @@ def test_bands_of_a_spectrogram_are_masked_as_channels_are() -> None:
     assert augmented_sequence(frames, draws)[0, :, 0, :, 0].tolist() == [[1, 1, 1, 1, 0, 0]] * 4
 
 
+@given(
+    factor=st.floats(0.4, 2.5),
+    move=st.integers(-6, 6),
+    seed=st.integers(0, 1 << 32),
+)
+@settings(max_examples=50)
+def test_stretch_and_transpose_are_those_of_a_loop(factor, move, seed) -> None:
+    """Of a spectrogram [T, 1, bands, 1], beside one that stays as it is."""
+    frames = np.random.default_rng(seed).integers(-1, 2, size=(2, 7, 1, 5, 1)).astype(np.int8)
+    draws = SequenceDraws(factors=np.array([factor, 1.0]), moves=np.array([move, 0]))
+    found = augmented_sequence(frames.copy(), draws)
+    assert found.dtype == np.int8 and np.array_equal(found[1], frames[1])
+    for t in range(7):
+        source = round(3 + (t - 3) / factor)
+        for band in range(5):
+            inside = 0 <= source < 7 and 0 <= band - move < 5
+            assert found[0, t, 0, band, 0] == (frames[0, source, 0, band - move, 0] if inside else 0)
+
+
+def test_drop_silences_its_share_of_values_and_keeps_the_others() -> None:
+    frames = np.random.default_rng(0).choice([-1, 1], size=(3, 200, 1, 50, 1)).astype(np.int8)
+    drops = np.array([[0.0, 5], [0.3, 7], [0.3, 8]])
+    found = augmented_sequence(frames.copy(), SequenceDraws(drops=drops))
+    assert np.array_equal(found[0], frames[0])
+    gone = found == 0
+    assert (
+        np.array_equal(found[~gone], frames[~gone]) and np.abs(gone[1:].mean((1, 2, 3, 4)) - 0.3).max() < 0.02
+    )
+    assert not np.array_equal(gone[1], gone[2])
+
+
+def test_draws_of_stretch_transpose_and_drop() -> None:
+    config = SequenceAugment(stretch=0.25, transpose=2, drop=0.4)
+    drawn = draw_sequence(config, 4000, np.random.default_rng(0))
+    logs = np.log(drawn.factors) / np.log(1.25)
+    assert abs(logs.mean()) < 0.05 and 0.99 < logs.max() <= 1 and -1 <= logs.min() < -0.99
+    assert set(drawn.moves.tolist()) == set(range(-2, 3))
+    assert 0.39 < drawn.drops[:, 0].max() <= 0.4 and len(set(drawn.drops[:, 1].tolist())) > 3990
+    assert drawn.delays is None and drawn.steps is None and drawn.of(np.array([3])).moves.shape == (1,)
+
+
 def test_a_recipe_quantises_from_the_first_epoch_on() -> None:
     recipe = parse_recipe(
         {

@@ -1,5 +1,6 @@
 """`rheobase export`: the program of a compressed run as C, proven equal to the model."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +10,7 @@ import typer
 from numpy.typing import NDArray
 
 from rheobase import targets
-from rheobase.cli.export_signal import encoder_to_c
+from rheobase.cli.export_signal import find_chain, tell_chain
 from rheobase.cli.export_spike_times import spike_times_to_c
 from rheobase.cli.output import JsonOption, print_table, say, write_json
 from rheobase.errors import ProgramError, RecipeError
@@ -24,8 +25,8 @@ TRY = {
     "c": "cc -std=c99 -O2 model.c self_test.c -o self_test && ./self_test",
     "cmake": "cmake -B build && cmake --build build && ctest --test-dir build",
     "arduino": "arduino-cli lib install --zip-path PACKAGE.zip, or copy the folder to the sketchbook's libraries",
-    "zephyr": "west build APPLICATION -- -DZEPHYR_EXTRA_MODULES=$PWD",
-    "esp-idf": "copy the folder to the components of a project, then idf.py build",
+    "zephyr": "west build -b BOARD examples/classify, or APPLICATION -- -DZEPHYR_EXTRA_MODULES=$PWD",
+    "esp-idf": "idf.py -C examples/classify build, or copy the folder to the components of a project",
 }
 
 
@@ -70,9 +71,10 @@ def export_command(
 
     Example: rheobase export runs/motion_stable_spike --to c --target cortex-m4 --report
     """
+    from rheobase.signals.program import write_encoder
+    from rheobase.signals.program.feed import samples_feed
     from rheobase.training import export_c, open_run
     from rheobase.training.export import load_program
-    from rheobase.training.export_signal import is_recorded
     from rheobase.training.export_spike_times import is_spike_time
 
     if to in ("nir", "onnx"):
@@ -104,21 +106,26 @@ def export_command(
     facts = exported.facts
     folder = exported.folder if to == "c" else out or opened.folder / to
     margin = NEVER if (stopped := facts["early_exit"]) is None else stopped["margin"]
-    rates = None
-    measured = None
-    if chosen is not None or to != "c":
-        program, frames = load_program(opened), opened.dataset().test.frames.swapaxes(0, 1)
-        if chosen is not None:
-            rates = targets.measured_rates(program, np.ascontiguousarray(frames[:, :CALIBRATION]))
-            require_same(program, rates, frames)
-        golden = np.ascontiguousarray(frames[:, :GOLDEN])
-        if to == "c":
+    program, frames = load_program(opened), opened.dataset().test.frames.swapaxes(0, 1)
+    golden = np.ascontiguousarray(frames[:, :GOLDEN])
+    rates = measured = None
+    if chosen is not None:
+        rates = targets.measured_rates(program, np.ascontiguousarray(frames[:, :CALIBRATION]))
+        require_same(program, rates, frames)
+    chain = find_chain(opened, program)
+    files: Sequence[Path] = ()
+    if to == "c":
+        if rates is not None:
             write_c(program, folder, golden, rates=rates, margin=margin)
-        else:
-            targets.write_package(program, to, folder, golden, rates=rates)
-        if report and chosen is not None:
-            some = np.ascontiguousarray(frames[:, :samples])
-            measured = targets.report(program, chosen, some, optimise=optimise, rates=rates)
+        if chain is not None:
+            files = write_encoder(chain.coding, program.name, folder)
+    else:
+        feed = None if chain is None else samples_feed(chain.coding, program, chain.recorded.samples(0))
+        written = targets.write_package(program, to, folder, golden, feed=feed, rates=rates, margin=margin)
+        files = [path for path in written if feed is not None and path.name in feed.sources | feed.tests]
+    if report and chosen is not None:
+        some = np.ascontiguousarray(frames[:, :samples])
+        measured = targets.report(program, chosen, some, optimise=optimise, rates=rates)
     print_table(
         "Layers",
         ["layer", "kind", "weight bits", "weight bytes", "state bytes", "synaptic ops", "dense MACs"],
@@ -149,10 +156,14 @@ def export_command(
         show(measured)
     say(f"sources in {folder}; try there:")
     say(f"  {TRY[to]}")
-    result = {"run": str(run), "folder": str(folder), **facts}
-    if to == "c" and is_recorded(opened):
+    result = {"run": str(run), "folder": str(folder), **facts, "encoder": None}
+    if chain is not None:
         where = chosen if report else None
-        result["encoder"] = encoder_to_c(opened, load_program(opened), folder, where, rates, optimise)
+        result["encoder"] = tell_chain(chain, program, files, where, rates, optimise)
+        if to == "c":
+            say(
+                "  cc -std=c99 -O2 pipeline.c encoder.c model.c -o pipeline   # 16-bit samples in, decisions out"
+            )
     if measured is not None:
         result["target"] = {**asdict(measured), "bytes_ram": measured.bytes_ram}
     write_json(json, result)

@@ -1,5 +1,6 @@
-"""What `rheobase export --to c` does beside the network where it reads a recorded signal: the encoder as C."""
+"""What `rheobase export` does beside the network where it reads a recorded signal: the encoder as C."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,34 +13,41 @@ if TYPE_CHECKING:
     from rheobase.program import Program
     from rheobase.targets import Target
     from rheobase.training import Run
+    from rheobase.training.export_signal import Chain
 
 
-def encoder_to_c(
-    run: "Run",
-    program: "Program",
-    folder: Path,
-    target: "Target | None",
-    rates: dict[int, float] | None,
-    optimise: str,
-) -> dict[str, Any] | None:
-    """Write the encoder's C, run the chain on `target` if there is one, and say what is known; returns what `--json` writes.
-
-    None, and a word why, where front end or encoder have no integer form.
+def find_chain(run: "Run", program: "Program") -> "Chain | None":
+    """The encoder in front of the network; None where the run reads no recorded signal, and None with a word why where front
+    end or encoder have no integer form.
     """
-    from rheobase.signals.program import on_target
-    from rheobase.training.export_signal import export_chain
+    from rheobase.training.export_signal import chain, is_recorded
 
+    if not is_recorded(run):
+        return None
     try:
-        chain = export_chain(run, program, folder)
+        return chain(run, program)
     except RecipeError as error:
         say(f"no encoder in C: {error}; the network is fed with frames that Python makes")
         return None
+
+
+def tell_chain(
+    chain: "Chain",
+    program: "Program",
+    files: Sequence[Path],
+    target: "Target | None",
+    rates: dict[int, float] | None,
+    optimise: str,
+) -> dict[str, Any]:
+    """Run the chain on `target` if there is one, and say what is known; returns what `--json` writes. `files` are its C."""
+    from rheobase.signals.program import on_target
+
     found = chain.agreement
     say(
         f"encoder in C, from 16-bit samples: {percent(found.spikes)} of the frames' values and {found.decisions} of "
         f"{found.samples} decisions are those of the float encoder; test accuracy {percent(found.accuracy)} on these"
     )
-    facts = chain.facts()
+    facts = {"files": [path.name for path in files], **asdict(found)}
     if target is not None:
         done = on_target.run(
             chain.coding, program, target, chain.recorded.samples(0), optimise=optimise, rates=rates
@@ -60,5 +68,4 @@ def encoder_to_c(
             "bytes_ram": done.bytes_ram,
             "instructions_per_second": done.instructions_per_second,
         }
-    say("  cc -std=c99 -O2 pipeline.c encoder.c model.c -o pipeline   # 16-bit samples in, decisions out")
     return facts

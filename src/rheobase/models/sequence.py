@@ -6,8 +6,9 @@ may stand layers that also convolve over the height of a frame (the frequencies 
 reads every step (labels by step) as well as the mean over time (labels by clip).
 """
 
+import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
-from torch import nn
+from torch import Tensor, nn
 
 from rheobase.config import Config
 from rheobase.errors import RecipeError
@@ -34,7 +35,8 @@ class SequenceOptions(Config):
     `convs`: layers that convolve over the height, first. `hidden`: neurons of each dense layer (times the width of the
     model). `delays`: steps by which each dense layer's input comes late, `[0]` for none; the last entry serves all further
     layers. `readout`: the same for the head. `norm`: batch-norm before the neuron; without it, weights and membranes can
-    share a scale (quantiser `shared`).
+    share a scale (quantiser `shared`). `dropout`: share of the channels of each layer that the next one does not hear of, in
+    training (`ChannelDropout`).
     """
 
     convs: tuple[HeightConv, ...] = ()
@@ -42,6 +44,7 @@ class SequenceOptions(Config):
     delays: tuple[Steps, ...] = Field(default=((0,),), min_length=1)
     readout: Steps = (0,)
     norm: bool = True
+    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class DelayedOptions(SequenceOptions):
@@ -70,6 +73,31 @@ def spiking_rnn(config: ModelConfig) -> SpikingModel:
     return _Build(config, recurrent=True).model()
 
 
+class ChannelDropout(nn.Identity):
+    """Silences channels of a sample for all of its steps, in training; in evaluation, and in every program, the identity.
+
+        y[t, n, c] = x[t, n, c] m[n, c] / (1 - p),    m = 0 with probability p, else 1
+
+    Shape: `[T, N, C, H, W]` -> same.
+    Source: Srivastava et al., JMLR 15 (2014); one mask over time as Gal and Ghahramani, NeurIPS 2016.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Silence."""
+        if not self.training:
+            return input
+        kept = torch.rand_like(input[0, :, :, :1, :1]) >= self.share
+        return input * (kept / (1 - self.share))
+
+    def extra_repr(self) -> str:
+        """The share."""
+        return f"{self.share:g}"
+
+
 class _Build:
     """A network under construction: `channels` and `size` are those of the map so far."""
 
@@ -86,6 +114,8 @@ class _Build:
             self._delay(f"conv_delays{i}", conv.delays)
             self._conv(i, conv)
         for i, count in enumerate(options.hidden, 1):
+            if options.dropout and len(self.features):
+                self.features.add_module(f"dropout{i}", ChannelDropout(options.dropout))
             self._delay(f"delays{i}", options.delays[min(i, len(options.delays)) - 1])
             out = self.config.channels(count)
             self.features.add_module(f"dense{i}", Dense(self.channels, out, self.size))

@@ -2,7 +2,7 @@
 
 from rheobase.targets.image import Image, build
 from rheobase.targets.machine import Execution, profile, run
-from rheobase.targets.packages import PACKAGES, write_package
+from rheobase.targets.packages import PACKAGES, Feed, write_package
 from rheobase.targets.registry import TARGETS, Target, ToolError, missing, target
 from rheobase.targets.reports import Report, measured_rates, report
 
@@ -10,6 +10,7 @@ __all__ = [
     "PACKAGES",
     "TARGETS",
     "Execution",
+    "Feed",
     "Image",
     "Report",
     "Target",

@@ -1,8 +1,6 @@
 """`export` of a run on recorded signals: the encoder in integers beside the network, compared with the float one."""
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from rheobase.files import atomic_write
 from rheobase.program import CompiledProgram, Program
 from rheobase.signals import coding as codings
 from rheobase.signals.coding import Coding
-from rheobase.signals.program import CompiledCoding, IntegerCoding, integer_coding, write_encoder
+from rheobase.signals.program import CompiledCoding, IntegerCoding, integer_coding
 from rheobase.training.run import Run
 
 REFERENCED = 2  # recordings that NumPy runs as well
@@ -34,16 +32,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Chain:
-    """The encoder that was written, and how it compares."""
+    """The encoder in integers, where its samples come from, and how it compares."""
 
     coding: IntegerCoding
     recorded: Recorded
-    files: list[Path]
     agreement: Agreement
-
-    def facts(self) -> dict[str, Any]:
-        """What `--json` says of it."""
-        return {"files": [path.name for path in self.files], **asdict(self.agreement)}
 
 
 def is_recorded(run: Run) -> bool:
@@ -71,8 +64,8 @@ def run_coding(run: Run) -> Coding:
     return found
 
 
-def export_chain(run: Run, program: Program, folder: Path) -> Chain:
-    """Write `encoder.h`, `encoder.c` and `pipeline.c` beside the network's C, and compare the chain.
+def chain(run: Run, program: Program) -> Chain:
+    """The encoder of a run in integers, compared with the float one; leaves `coding.json` in the run folder.
 
     Raises:
         RecipeError: the front end or the encoder has no integer form.
@@ -82,8 +75,7 @@ def export_chain(run: Run, program: Program, folder: Path) -> Chain:
     recorded = load_recorded(run.recipe.data)
     atomic_write(run.folder / codings.FILE, recorded.coding.model_dump_json(indent=1))
     coding = integer_coding(recorded.coding)
-    files = write_encoder(coding, program.name, folder)
-    return Chain(coding, recorded, files, _compare(run, program, coding, recorded))
+    return Chain(coding, recorded, _compare(run, program, coding, recorded))
 
 
 def _compare(run: Run, program: Program, coding: IntegerCoding, recorded: Recorded) -> Agreement:

@@ -1,7 +1,7 @@
 """Signal encoders in integers: from 16-bit samples to a network's frames, as NumPy and as the C that equals it.
 
 `integer_coding(coding)` is the integer form of a `rheobase.signals.coding.Coding`; `CompiledCoding` its C run here,
-`write_encoder` its C as files.
+`write_encoder` its C as files. `feed` (packages) and `on_target` stand on `rheobase.targets` too and are imported by name.
 """
 
 from rheobase.signals.program.bands import IntegerBands, integer_bands

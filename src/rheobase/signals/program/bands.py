@@ -38,6 +38,7 @@ class IntegerBands:
     unit: float  # of a value
 
     limit: int = LIMIT
+    hop: int = 1
 
     @property
     def channels(self) -> int:

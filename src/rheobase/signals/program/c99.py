@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Any
+
+from numpy.typing import NDArray
 
 from rheobase.files import atomic_write
 from rheobase.signals.program.bands import IntegerBands
@@ -136,12 +139,16 @@ def _bands(front: IntegerBands, prefix: str) -> Part:
 
 def table(ctype: str, name: str, values: Integers) -> str:
     """A constant array of one or two axes."""
-    rows = [", ".join(map(str, row)) for row in values.reshape(len(values), -1).tolist()]
-    if values.ndim > 1:
-        rows = [f"{{{row}}}" for row in rows]
     sizes = "".join(f"[{size}]" for size in values.shape)
-    lines = [", ".join(rows[i : i + 12]) for i in range(0, len(rows), 12)]
-    return f"static const {ctype} {name}{sizes} = {{\n    " + ",\n    ".join(lines) + "\n};"
+    return f"static const {ctype} {name}{sizes} = {{\n    {rows(values)}\n}};"
+
+
+def rows(values: NDArray[Any]) -> str:
+    """The elements of an array of one or two axes, in lines of twelve."""
+    each = [", ".join(map(str, row)) for row in values.reshape(len(values), -1).tolist()]
+    if values.ndim > 1:
+        each = [f"{{{row}}}" for row in each]
+    return ",\n    ".join(", ".join(each[i : i + 12]) for i in range(0, len(each), 12))
 
 
 def fill(name: str, /, **parameters: object) -> str:

@@ -32,6 +32,11 @@ class IntegerCoding:
         """Spike trains of a frame."""
         return self.encoder.channels
 
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+        return self.pool * (1 if self.front is None else self.front.hop)
+
     def stream(self) -> "IntegerCodingStream":
         """The chain before its first sample."""
         return IntegerCodingStream(self)

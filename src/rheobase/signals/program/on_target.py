@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import DataError, ProgramError
-from rheobase.program import Program, elf, reference
-from rheobase.program.c99.generator import c_name, fnv1a, logits_hash
+from rheobase.program import Program, elf
+from rheobase.program.c99.generator import c_name
 from rheobase.program.c99.generator import generate as generate_network
 from rheobase.signals.program.c99 import fill, generate
 from rheobase.signals.program.chain import IntegerCoding
+from rheobase.signals.program.golden import golden
 from rheobase.targets.image import (
     DIVISION,
     FREESTANDING,
@@ -84,18 +85,10 @@ def run(
         ProgramError: what came out differs, frames and network do not fit, or the C calls something else than memcpy and memset.
         ToolError: the cross compiler or the emulator is missing, or failed.
     """
-    frames = coding.encode(samples)
     network = generate_network(program, rates)
-    shape = program.input_shape
-    if coding.channels != int(np.prod(shape)):
-        raise ProgramError(f"the encoder gives {coding.channels} spikes a frame, the program takes {shape}")
-    if not 0 < len(frames) <= network.max_steps:
-        raise DataError(
-            f"{len(samples)} samples make {len(frames)} frames; the program runs 1 to {network.max_steps}"
-        )
+    expected = golden(coding, program, samples, network.max_steps)
     if 4 + samples.nbytes > target.frames.bytes:
         raise DataError(f"{target.machine} takes up to {target.frames.bytes - 4} bytes, got {samples.nbytes}")
-    trace = reference.run(program, frames.reshape(len(frames), 1, *shape))
     prefix = c_name(program.name)
     state = f"{prefix}_state)] = {{1}};\nconst char rheobase_encoder[sizeof({prefix}_encoder)] = {{1}};\n"
     texts = {
@@ -135,9 +128,10 @@ def run(
             for path in objects
         ]
     rows = np.array([[int(each) for each in line.split()] for line in said["frame"]], np.int64)
-    decisions = trace.logits[:, 0].cumsum(0).argmax(-1)
     hashes = (int(said["frames"][0], 16), int(said["logits"][0], 16))
-    if hashes != (fnv1a(frames.tobytes()), logits_hash(trace)) or not np.array_equal(rows[:, 2], decisions):
+    if hashes != (expected.frames_hash, expected.logits_hash) or not np.array_equal(
+        rows[:, 2], expected.decisions
+    ):
         raise ProgramError(
             f"{target.name} computes other frames, logits or decisions than the reference. Please report this: equality is what "
             "the program promises"
@@ -147,8 +141,8 @@ def run(
     return OnTarget(
         target.name,
         seconds,
-        len(frames),
-        tuple(decisions.tolist()),
+        len(expected.frames),
+        tuple(expected.decisions.tolist()),
         flash[0],
         flash[1],
         kept["rheobase_encoder"],

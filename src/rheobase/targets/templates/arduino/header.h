@@ -1,2 +1,2 @@
-/* The spiking network ${name}. */
-#include "model.h"
+/* The spiking network ${name}. Takes ${input}. */
+${includes}
