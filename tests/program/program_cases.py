@@ -16,8 +16,10 @@ from rheobase.program import (
     Flatten,
     Gate,
     HeadMatMul,
+    HeadOrPool,
     HeadSum,
     Linear,
+    MultiThreshold,
     Neuron,
     Op,
     OrPool,
@@ -32,6 +34,7 @@ from rheobase.program import (
     Weight,
 )
 from rheobase.program.ir import VERSION
+from rheobase.program.ops import Firing
 
 STEPS_OFFSETS = {1: (2, -1), 2: (2, -3), 4: (2, -15), 8: (1, -128)}
 
@@ -105,6 +108,14 @@ def recurrent_neuron(
         levels=np.array([-9, 0, 6, 14], np.int32),
         edges=np.array([-4, 3, 11], np.int32),
     )
+
+
+def multi_threshold(
+    rng: np.random.Generator, channels: int, levels: int, scale: int, **fields: Any
+) -> MultiThreshold:
+    """Thresholds of either sign that rise or stay."""
+    threshold = np.sort(rng.integers(-scale, 3 * scale, (levels, channels)), axis=0)
+    return MultiThreshold(threshold.ravel().astype(np.int32), levels, **fields)
 
 
 @st.composite
@@ -218,6 +229,8 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
 
     def fire(source: int) -> int:
         channels = known[source][1][0]
+        if draw(st.sampled_from([False, False, False, True])):
+            return count_levels(source)
         leak: dict[str, Any] = {"leak_shift": draw(st.sampled_from([None, 1])), "inputs": (source,)}
         if signals:
             leak["ternary"] = draw(st.booleans())
@@ -238,6 +251,10 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
         return add(
             neuron(rng, channels, draw(st.sampled_from(["soft", "hard", "each"])), 40, bits=32, **leak)
         )
+
+    def count_levels(source: int) -> int:
+        levels = draw(st.sampled_from([1, 2, 4, 9, 255]))
+        return add(multi_threshold(rng, known[source][1][0], levels, 40, inputs=(source,)))
 
     def join(source: int) -> int:
         twins = [i for i, value in known.items() if value == known[source]]
@@ -262,6 +279,10 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
 
     def head_sum(source: int) -> int:
         return add(HeadSum(some_heads(known[source][1][0]), inputs=(source,)))
+
+    def head_or_pool(source: int) -> int:
+        heads = some_heads(known[source][1][0])
+        return add(HeadOrPool(heads, draw(st.sampled_from([1, 3, 3, 5])), inputs=(source,)))
 
     def gate(source: int) -> int:
         _, (channels, *size) = known[source]
@@ -297,11 +318,11 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
         delays = draw(st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True))
         return add(Delay(np.array(delays), inputs=(source,)))
 
-    heads = [head_sum, gate, matmul, matmul, time_mix, concat]
+    heads = [head_sum, head_or_pool, gate, matmul, matmul, time_mix, concat]
     past = [delay] if signals else []
     moves = {
-        "events": [conv, conv, rescale, join, pool, *heads, *past],
-        "signed": [conv, conv, rescale, join, pool, *past],
+        "events": [conv, conv, rescale, join, pool, count_levels, *heads, *past],
+        "signed": [conv, conv, rescale, join, pool, count_levels, *past],
         "current": [fire, fire, fire, conv, rescale, join, pool, *heads, *past],
     }
     for _ in range(draw(st.integers(2, 9))):
@@ -468,7 +489,7 @@ def rounded_program(bits: int, channels: int = 5, **fields: Any) -> Program:
 def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[list[list[int]]]]:
     """Spikes and step logits of one sample `[T, C, H, W]`, by Python integers and loops that share nothing with rheobase."""
     membranes: dict[int, dict[Any, int]] = {i: {} for i in range(len(program.ops))}
-    spikes: list[list[Any]] = [[] for op in program.ops if isinstance(op, Neuron)]
+    spikes: list[list[Any]] = [[] for op in program.ops if isinstance(op, Firing)]
     logits = []
     for frame in frames.tolist():
         values: dict[int, Any] = {-1: frame}
@@ -498,6 +519,12 @@ def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[li
                 ]
             elif isinstance(op, OrPool):
                 x = [slow_or_pool(op, m) for m in x]
+            elif isinstance(op, HeadOrPool):
+                x = slow_head_or_pool(op, x)
+            elif isinstance(op, MultiThreshold):
+                x = [slow_levels(op, m, c) for c, m in enumerate(x)]
+                spikes[layer].append(x)
+                layer += 1
             elif isinstance(op, Add):
                 x = slow_add(x, others[0])
             elif isinstance(op, Concat):
@@ -543,6 +570,26 @@ def slow_or_pool(op: OrPool, rows: list[list[int]]) -> list[list[int]]:
 
     height, width = ((n + 2 * op.padding - op.kernel) // op.stride + 1 for n in (len(rows), len(rows[0])))
     return [[most(i, j) for j in range(width)] for i in range(height)]
+
+
+def slow_head_or_pool(op: HeadOrPool, x: list[Any]) -> list[Any]:
+    """Entry by entry of each head's matrix of tokens."""
+    width, part, near = len(x[0][0]), len(x) // op.heads, op.kernel // 2
+    tokens = [[v for row in m for v in row] for m in x]
+
+    def most(c: int, at: int) -> int:
+        first = c // part * part
+        channels = range(max(first, c - near), min(first + part, c + near + 1))
+        return max(v for i in channels for v in tokens[i][max(0, at - near) : at + near + 1])
+
+    places = range(0, len(tokens[0]), width)
+    return [[[most(c, at + j) for j in range(width)] for at in places] for c in range(len(x))]
+
+
+def slow_levels(op: MultiThreshold, x: Any, channel: int) -> Any:
+    if isinstance(x, list):
+        return [slow_levels(op, each, channel) for each in x]
+    return sum(x >= threshold for threshold in op.threshold.tolist()[channel :: op.channels])
 
 
 def slow_add(a: Any, b: Any) -> Any:

@@ -20,7 +20,17 @@ from rheobase.compression.quantise import quantisers, weighted_layers
 from rheobase.program import Program, ranges
 from rheobase.program.c99.emitter import BYTES
 from rheobase.program.ir import FRAME
-from rheobase.program.ops import Conv2d, Delay, Linear, Neuron, Readout, Rescale, RoundedNeuron, TimeMix
+from rheobase.program.ops import (
+    Conv2d,
+    Delay,
+    Linear,
+    MultiThreshold,
+    Neuron,
+    Readout,
+    Rescale,
+    RoundedNeuron,
+    TimeMix,
+)
 from rheobase.program.weight import BITS, packed_bytes
 
 LOGIT = 4  # bytes of the running sum of a class
@@ -74,6 +84,8 @@ def account(program: Program) -> Bytes:
             if isinstance(op, RoundedNeuron):
                 found["gains"] += op.gain.nbytes
                 found["tables"] += op.table_bytes
+        elif isinstance(op, MultiThreshold):
+            found["thresholds"] += op.threshold.nbytes
         elif isinstance(op, Rescale) and (
             op.wire is None or op.inputs == (FRAME,)
         ):  # a shift has no constants

@@ -42,6 +42,7 @@ from rheobase.compression.lattice import (
     EXACT,
     LatticeBack,
     LatticeLinear,
+    LatticeMultiThreshold,
     LatticeNeuron,
     LatticeRescale,
     LatticeRoundedNeuron,
@@ -204,6 +205,24 @@ def fit_rounded(
         f"levels of its membrane apart ({layer.config.membrane!r}): use fewer weight or membrane bits, or less weight decay "
         "on the batch-norm"
     )
+
+
+def fit_levels(levels: int, unit: Tensor, offset: Tensor) -> LatticeMultiThreshold:
+    """The integers at which `round(clip(x, 0, levels))` of `x = unit a + offset` takes its next value, halves to even:
+
+        y >= k  where  x >= k - 1/2 (k even) or x > k - 1/2 (k odd)
+
+    so nothing is rounded that the float model does not round.
+
+    Shape: `unit` (positive) and `offset` are float64 `[C]`; integers are below 2^24, what lies beyond is out of reach.
+    """
+    level = torch.arange(1, levels + 1, dtype=torch.float64)[:, None]
+    theta = (level - 0.5 - offset) / unit
+    nearest = torch.round(theta)
+    # what float division left a hair beside an integer is that integer
+    theta = torch.where((theta - nearest).abs() <= theta.abs() * 2.0**-40, nearest, theta)
+    theta = torch.where(level % 2 == 0, torch.ceil(theta), torch.floor(theta) + 1)
+    return LatticeMultiThreshold(theta.clamp(-EXACT, EXACT).float())
 
 
 def fit_mix(

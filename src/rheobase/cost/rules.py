@@ -16,8 +16,10 @@ from rheobase.program.ops import (
     Flatten,
     Gate,
     HeadMatMul,
+    HeadOrPool,
     HeadSum,
     Linear,
+    MultiThreshold,
     Neuron,
     Op,
     OrPool,
@@ -183,6 +185,12 @@ def _recurrent(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     )
 
 
+def _multi_threshold(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """A comparison a level at most: the first threshold that is not reached is the last that is looked at."""
+    levels = cast(MultiThreshold, op).levels
+    return Rule(additions=levels, out_bits=levels.bit_length(), reads=True, writes=True, streams=True)
+
+
 def _readout(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """Sum and bias: 2 additions."""
     return Rule(additions=2, kept=prod(shape) * LOGIT, reads=True, streams=True)
@@ -197,6 +205,7 @@ RULES: dict[type[Op], Callable[[Any, Shape, str, Bits], Rule]] = {
     Gate: _gate,
     TimeMix: _time_mix,
     OrPool: _or_pool,
+    HeadOrPool: _or_pool,
     Add: _add,
     Concat: _concat,
     Rescale: _rescale,
@@ -206,6 +215,7 @@ RULES: dict[type[Op], Callable[[Any, Shape, str, Bits], Rule]] = {
     RoundedNeuron: _rounded_neuron,
     RecurrentNeuron: _recurrent,
     RecurrentRoundedNeuron: _recurrent,
+    MultiThreshold: _multi_threshold,
     Readout: _readout,
 }
 

@@ -27,8 +27,10 @@ from rheobase.program.ops import (
     Flatten,
     Gate,
     HeadMatMul,
+    HeadOrPool,
     HeadSum,
     Linear,
+    MultiThreshold,
     Neuron,
     Op,
     OrPool,
@@ -242,6 +244,13 @@ def _or_pool(b: _Builder, op: OrPool, shape: Shape, x: _Value) -> _Value:
     return _Value(name, shape, x.kind)
 
 
+def _head_or_pool(b: _Builder, op: HeadOrPool, shape: Shape, x: _Value) -> _Value:
+    """The matrices as maps, channel by channel of a head as rows."""
+    matrices = b.reshape(x.name, [-1, *op.matrices(shape)])
+    most = _or_pool(b, op.pool, op.matrices(shape), _Value(matrices, op.matrices(shape), x.kind))
+    return _Value(b.reshape(most.name, [-1, *shape]), shape, x.kind)
+
+
 def _head_sum(b: _Builder, op: HeadSum, shape: Shape, x: _Value) -> _Value:
     """The channels of a head as an axis that is summed."""
     kind = b.enough()
@@ -279,6 +288,14 @@ def _time_mix(b: _Builder, op: TimeMix, shape: Shape, x: _Value) -> _Value:
     by_step = b.reshape(sums, [steps, -1, *shape])
     fired = b.node("GreaterOrEqual", by_step, b.constant(thresholds, kind))
     return _Value(b.reshape(b.cast(fired, np.float32), [-1, *shape]), shape, np.float32)
+
+
+def _multi_threshold(b: _Builder, op: MultiThreshold, shape: Shape, x: _Value) -> _Value:
+    """The levels as an axis along which ones are summed."""
+    kind, axis = b.enough(), b.constant([1], np.int64)
+    levels = b.constant(op.threshold.reshape(1, op.levels, -1, *[1] * (len(shape) - 1)), kind)
+    reached = b.node("GreaterOrEqual", b.node("Unsqueeze", b.held(x, kind), axis), levels)
+    return _Value(b.node("ReduceSum", b.cast(reached, np.float32), axis, keepdims=0), shape, np.float32)
 
 
 def _flatten(b: _Builder, op: Flatten, shape: Shape, x: _Value) -> _Value:
@@ -385,10 +402,12 @@ WRITERS: dict[type[Op], Callable[..., _Value]] = {
     Linear: _linear,
     SumPool: _sum_pool,
     OrPool: _or_pool,
+    HeadOrPool: _head_or_pool,
     HeadSum: _head_sum,
     Gate: _gate,
     HeadMatMul: _head_matmul,
     TimeMix: _time_mix,
+    MultiThreshold: _multi_threshold,
     Flatten: _flatten,
     Add: _add,
     Concat: _concat,

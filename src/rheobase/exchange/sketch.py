@@ -21,6 +21,7 @@ from rheobase.program.ops import (
     Flatten,
     HeadSum,
     Linear,
+    MultiThreshold,
     Neuron,
     Op,
     OrPool,
@@ -192,6 +193,10 @@ def from_program(program: Program) -> Sketch:
                     )
                 nodes.append(_neuron(op, common | {"inputs": (place,)}))
                 losses += _neuron_losses(common["name"], op, analysis[first], program.T)
+        elif isinstance(op, MultiThreshold):
+            raise ExchangeError(
+                f"{program.label(index)} fires integers up to {op.levels}, which neurons outside of programs do not"
+            )
         elif isinstance(op, OrPool):
             if kinds[index] == "current":
                 raise ExchangeError(

@@ -10,7 +10,7 @@ from typing import Literal
 
 from rheobase.errors import ProgramError
 from rheobase.program import ranges
-from rheobase.program.ops import Neuron, Op, Readout, TimeMix
+from rheobase.program.ops import Firing, Op, Readout, TimeMix
 from rheobase.program.ops.base import Kind, Shape, whole
 
 VERSION = 3
@@ -57,9 +57,9 @@ class Program:
         object.__setattr__(self, "metadata", dict(self.metadata))
 
     @property
-    def neurons(self) -> list[Neuron]:
+    def neurons(self) -> list[Firing]:
         """The neuron layers, in order."""
-        return [op for op in self.ops if isinstance(op, Neuron)]
+        return [op for op in self.ops if isinstance(op, Firing)]
 
     @property
     def most_steps(self) -> int:

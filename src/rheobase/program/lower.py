@@ -19,9 +19,11 @@ from rheobase.compression.lattice import (
     LatticeFlatten,
     LatticeGate,
     LatticeHeadMatMul,
+    LatticeHeadOrPool,
     LatticeHeadSum,
     LatticeLinear,
     LatticeModule,
+    LatticeMultiThreshold,
     LatticeNeuron,
     LatticeOrPool,
     LatticeReadout,
@@ -40,8 +42,10 @@ from rheobase.program.ops import (
     Flatten,
     Gate,
     HeadMatMul,
+    HeadOrPool,
     HeadSum,
     Linear,
+    MultiThreshold,
     Neuron,
     Op,
     OrPool,
@@ -118,6 +122,10 @@ def _head_sum(name: str, module: LatticeHeadSum) -> Op:
     return HeadSum(module.heads, name=name)
 
 
+def _head_or_pool(name: str, module: LatticeHeadOrPool) -> Op:
+    return HeadOrPool(module.heads, module.kernel, name=name)
+
+
 def _gate(name: str, module: LatticeGate) -> Op:
     return Gate(name=name)
 
@@ -181,6 +189,10 @@ def _back(back: LatticeBack | None) -> dict[str, Any]:
     return {"weight": weight, "back_gain": _integers(back.gain), "back_shift": back.gain_shift}
 
 
+def _multi_threshold(name: str, module: LatticeMultiThreshold) -> Op:
+    return MultiThreshold(_integers(module.threshold.flatten()), len(module.threshold), name=name)
+
+
 def _time_mix(name: str, module: LatticeTimeMix) -> Op:
     steps = len(module.mixing)
     rows, columns = torch.tril_indices(steps, steps)
@@ -214,6 +226,7 @@ MAKERS: dict[type[nn.Module], Callable[..., Op]] = {
     LatticeAdd: _add,
     LatticeConcat: _concat,
     LatticeHeadSum: _head_sum,
+    LatticeHeadOrPool: _head_or_pool,
     LatticeGate: _gate,
     LatticeHeadMatMul: _head_matmul,
     LatticeRescale: _rescale,
@@ -221,6 +234,7 @@ MAKERS: dict[type[nn.Module], Callable[..., Op]] = {
     LatticeDelay: _delay,
     LatticeRoundedNeuron: _rounded_neuron,
     LatticeNeuron: _neuron,
+    LatticeMultiThreshold: _multi_threshold,
     LatticeTimeMix: _time_mix,
     LatticeReadout: _readout,
 }

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rheobase.errors import DataError
 from rheobase.program.ir import FRAME, Program
-from rheobase.program.ops import Neuron, Op
+from rheobase.program.ops import Firing, Op
 
 CHUNK = 1 << 22  # window values of the widest layer that are computed at a time
 
@@ -103,7 +103,7 @@ def _run(program: Program, frames: NDArray[Any], keep: bool) -> Trace:
     layers: list[NDArray[Any]] = []
     result: NDArray[Any] = frames
     for op, _, result in walk(program, frames):
-        if keep and isinstance(op, Neuron):
+        if keep and isinstance(op, Firing):
             layers.append(result)
     return Trace(layers, result)
 

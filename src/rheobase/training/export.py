@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from rheobase.compression import Hardened, harden
-from rheobase.compression.lattice import LatticeNeuron
+from rheobase.compression.lattice import LatticeFiring
 from rheobase.cost import Table, count
 from rheobase.datasets import DataSet
 from rheobase.errors import CheckpointError, DataError, ProgramError
@@ -215,7 +215,7 @@ def hardened_trace(model: Hardened, frames: NDArray[Any]) -> Trace:
     Shape:
         frames `[T, N, C, H, W]` of the model's `input_type`
     """
-    neurons = {f"ops.{i}": module for i, module in enumerate(model.ops) if isinstance(module, LatticeNeuron)}
+    neurons = {f"ops.{i}": module for i, module in enumerate(model.ops) if isinstance(module, LatticeFiring)}
     with capture(model, list(neurons)) as captured:
         logits = model(torch.from_numpy(frames).float())
     found = captured.spikes(steps=len(frames)).items()

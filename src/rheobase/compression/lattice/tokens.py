@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from rheobase.compression.lattice.base import LatticeModule, held
+from rheobase.layers.attention.driven import TokenErode
 from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum
 
 
@@ -27,6 +28,33 @@ class LatticeHeadSum(LatticeModule):
         """See the class."""
         summed: Tensor = self.sum(held(x, self.wide))
         return summed
+
+
+class LatticeHeadOrPool(LatticeModule):
+    """Maximum over neighbouring tokens and entries of each head.
+
+    Shape:
+        `x [T, N, C, H, W] -> the same`
+    """
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.spread = TokenErode(heads)
+
+    @property
+    def heads(self) -> int:
+        """Number of heads."""
+        return self.spread.heads
+
+    @property
+    def kernel(self) -> int:
+        """How many neighbours along either axis, the entry itself among them."""
+        return self.spread.kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        most: Tensor = self.spread(x)
+        return most
 
 
 class LatticeGate(LatticeModule):

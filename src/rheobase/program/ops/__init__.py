@@ -1,15 +1,17 @@
 """The ops of a program, one file each."""
 
 from rheobase.program.ops.add import Add
-from rheobase.program.ops.base import Bounds, Op, Work
+from rheobase.program.ops.base import Bounds, Firing, Op, Work
 from rheobase.program.ops.concat import Concat
 from rheobase.program.ops.conv2d import Conv2d
 from rheobase.program.ops.delay import Delay
 from rheobase.program.ops.flatten import Flatten
 from rheobase.program.ops.gate import Gate
 from rheobase.program.ops.head_matmul import HeadMatMul
+from rheobase.program.ops.head_or_pool import HeadOrPool
 from rheobase.program.ops.head_sum import HeadSum
 from rheobase.program.ops.linear import Linear
+from rheobase.program.ops.multi_threshold import MultiThreshold
 from rheobase.program.ops.neuron import Neuron
 from rheobase.program.ops.or_pool import OrPool
 from rheobase.program.ops.readout import Readout
@@ -31,6 +33,7 @@ OPS: dict[str, type[Op]] = {
         Add,
         Concat,
         HeadSum,
+        HeadOrPool,
         Gate,
         HeadMatMul,
         Rescale,
@@ -38,6 +41,7 @@ OPS: dict[str, type[Op]] = {
         RoundedNeuron,
         RecurrentNeuron,
         RecurrentRoundedNeuron,
+        MultiThreshold,
         TimeMix,
         Readout,
     )
@@ -50,11 +54,14 @@ __all__ = [
     "Concat",
     "Conv2d",
     "Delay",
+    "Firing",
     "Flatten",
     "Gate",
     "HeadMatMul",
+    "HeadOrPool",
     "HeadSum",
     "Linear",
+    "MultiThreshold",
     "Neuron",
     "Op",
     "OrPool",

@@ -127,6 +127,15 @@ class Op(ABC):
         """Multiplications of a dense network's same layer in one pass over `shapes`, padding included."""
 
 
+class Firing(Op):
+    """An op whose result are the spikes of neurons, which traces show and costs count."""
+
+    @property
+    def spike_type(self) -> type[np.uint8] | type[np.int8]:
+        """NumPy type of the spikes."""
+        return np.uint8
+
+
 def whole(value: object, what: str, low: int, high: int) -> int:
     """`value` if it is an integer within `low..high`.
 

@@ -9,14 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import INT32_MAX, OPTIONAL, Bounds, Kind, Op, Shape, Work, int32_vector, whole
+from rheobase.program.ops.base import (
+    INT32_MAX,
+    OPTIONAL,
+    Bounds,
+    Firing,
+    Kind,
+    Shape,
+    Work,
+    int32_vector,
+    whole,
+)
 
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
 
 
 @dataclass(frozen=True, eq=False)
-class Neuron(Op):
+class Neuron(Firing):
     """Integrate-and-fire, with or without a leak, one threshold and one bias a channel.
 
     v <- v - floor(v / 2^leak_shift)                    (no leak: leak_shift is None)
@@ -97,7 +107,7 @@ class Neuron(Op):
 
     @property
     def spike_type(self) -> type[np.uint8] | type[np.int8]:
-        """NumPy type of the spikes."""
+        """Signed where spikes are ternary."""
         return np.int8 if self.ternary else np.uint8
 
     def output_kind(self, *kinds: Kind) -> Kind:
