@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from program_cases import (
+    firing_program,
     frames_for,
     graphs,
     programs,
@@ -56,6 +57,7 @@ def small_residual() -> Program:
         rounded_program(4),
         rounded_program(8),
         small_residual(),
+        firing_program(),
     ],
     ids=lambda program: f"{program.name}-T{program.T}",
 )
@@ -69,7 +71,7 @@ def test_running_logits_equal_the_reference(program, tmp_path):
     assert np.array_equal(run_onnx(path, program, frames[:, :1]), found[:, :1])  # any N
 
 
-@given(st.one_of(programs(), graphs()), st.integers(0, 99))
+@given(st.one_of(programs(), graphs(), graphs(signals=True)), st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
 def test_random_programs_equal_the_reference(tmp_path_factory, program, seed):
     path = tmp_path_factory.mktemp("onnx") / "program.onnx"

@@ -29,6 +29,7 @@ from rheobase.program import (
     RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
+    StepRescale,
     SumPool,
     TimeMix,
     Weight,
@@ -223,8 +224,15 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
         channels, shift = known[source][1][0], draw(st.sampled_from([0, 1, 3, 12, 30]))
         top = 40 << min(shift, 20)
         gain, bias = rng.integers(-top, top + 1, channels), rng.integers(-30, 31, channels)
-        if draw(st.booleans()):  # a shift alone
+        kind = draw(st.sampled_from(["each", "alone", "by_step"]))
+        if kind == "alone":  # a shift
             gain, bias, shift = np.full(channels, 1 << draw(st.integers(0, 6))), 0 * bias, 0
+        if kind == "by_step":
+            steps = draw(st.integers(3, 4))
+            gain, bias = (
+                rng.integers(-end, end + 1, steps * channels) for end in (int(np.abs(gain).max()), 30)
+            )
+            return add(StepRescale(gain, bias, shift, steps=steps, inputs=(source,)))
         return add(Rescale(gain, bias, shift, inputs=(source,)))
 
     def fire(source: int) -> int:
@@ -266,9 +274,9 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
         return add(Concat(inputs=(draw(st.sampled_from(fits)), source)))
 
     def pool(source: int) -> int:
-        kind, (_, height, width) = known[source]
+        _, (_, height, width) = known[source]
         size = draw(st.integers(1, min(height, width)))
-        if kind != "signed" and draw(st.booleans()):
+        if draw(st.booleans()):
             return add(
                 OrPool(size, draw(st.integers(1, 2)), draw(st.integers(0, size // 2)), inputs=(source,))
             )
@@ -287,16 +295,14 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
     def gate(source: int) -> int:
         _, (channels, *size) = known[source]
         fits = [
-            i
-            for i, (k, (c, *s)) in known.items()
-            if k != "signed" and channels % c == 0 and (s == size or s in ([1, 1], [1]))
+            i for i, (_, (c, *s)) in known.items() if channels % c == 0 and (s == size or s in ([1, 1], [1]))
         ]
         return add(Gate(inputs=(draw(st.sampled_from(fits)), source)))
 
     def matmul(source: int) -> int:
         kind = draw(st.sampled_from(["none", "first", "second"]))
         pairs = []
-        for other in (i for i, value in known.items() if value[0] != "signed"):
+        for other in known:
             for order in {(source, other), (other, source)}:
                 for heads in (1, 2, 3):
                     with contextlib.suppress(ProgramError):
@@ -308,11 +314,9 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
         return add(HeadMatMul(heads, kind, inputs=order))
 
     def time_mix(source: int) -> int:
-        steps = draw(st.integers(3, 4))
-        mixing = rng.integers(-9, 40, steps * (steps + 1) // 2)
-        return add(
-            TimeMix(mixing, rng.integers(-9, 300, steps * known[source][1][0]), steps, inputs=(source,))
-        )
+        steps, channels = draw(st.integers(3, 4)), known[source][1][0]
+        mixing = rng.integers(-9, 40, draw(st.sampled_from([1, channels])) * steps * (steps + 1) // 2)
+        return add(TimeMix(mixing, rng.integers(-9, 300, steps * channels), steps, inputs=(source,)))
 
     def delay(source: int) -> int:
         delays = draw(st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True))
@@ -322,7 +326,7 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
     past = [delay] if signals else []
     moves = {
         "events": [conv, conv, rescale, join, pool, count_levels, *heads, *past],
-        "signed": [conv, conv, rescale, join, pool, count_levels, *past],
+        "signed": [conv, conv, rescale, join, pool, count_levels, *heads, *past],
         "current": [fire, fire, fire, conv, rescale, join, pool, *heads, *past],
     }
     for _ in range(draw(st.integers(2, 9))):
@@ -529,6 +533,9 @@ def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[li
                 x = slow_add(x, others[0])
             elif isinstance(op, Concat):
                 x = [*x, *others[0]]
+            elif isinstance(op, StepRescale):
+                first = len(logits) * len(x)
+                x = [slow_rescale(op, m, first + c) for c, m in enumerate(x)]
             elif isinstance(op, Rescale):
                 x = [slow_rescale(op, m, c) for c, m in enumerate(x)]
             elif isinstance(op, HeadSum):
@@ -642,8 +649,8 @@ def slow_matmul(op: HeadMatMul, a: list[Any], b: list[Any]) -> list[Any]:
 def slow_mix(op: TimeMix, past: list[Any], channel: int) -> Any:
     if isinstance(past[0], list):
         return [slow_mix(op, [p[i] for p in past], channel) for i in range(len(past[0]))]
-    t = len(past) - 1
-    row = op.mixing.tolist()[t * (t + 1) // 2 :]
+    t, triangle = len(past) - 1, op.steps * (op.steps + 1) // 2
+    row = op.mixing.tolist()[channel * triangle % len(op.mixing) + t * (t + 1) // 2 :]
     total = sum(m * p for m, p in zip(row, past, strict=False))
     return int(total >= op.threshold.tolist()[t * (len(op.threshold) // op.steps) + channel])
 
@@ -744,3 +751,38 @@ def attention_program(**fields: Any) -> Program:
         Readout(np.array([1, 0, -1])),
     ]
     return Program(**{"name": "attention", "input_shape": (2, 8, 8), "T": 3, "ops": ops} | fields)
+
+
+def firing_program(**fields: Any) -> Program:
+    """Integers fired on currents, counts, the frame and vectors; tokens spread; units and mixes by step and by channel."""
+    rng = np.random.default_rng(17)
+    ops = [
+        Conv2d(weight(rng, (6, 2, 3, 3), 4), padding=1, shift=1, name="stem"),
+        multi_threshold(rng, 6, 4, 60, name="fired"),
+        HeadOrPool(2, 3, name="spread"),
+        SumPool(2, name="pooled"),
+        multi_threshold(rng, 6, 3, 9, name="in_place"),
+        Conv2d(weight(rng, (6, 1, 3, 3), 2), padding=1, groups=6, inputs=(2,), name="depthwise"),
+        StepRescale(rng.integers(-90, 90, 24), rng.integers(-9, 9, 24), 3, steps=4, name="by_step"),
+        neuron(rng, 6, "soft", 60, leak_shift=1, ternary=True, name="ternary"),
+        HeadOrPool(3, 5, name="spread_signed"),
+        HeadMatMul(2, "second", inputs=(8, 1), name="map"),
+        HeadMatMul(2, inputs=(9, 8), name="kept"),
+        Rescale(np.full(6, 4), np.zeros(6, int), name="shifted"),
+        multi_threshold(rng, 6, 255, 400, name="attend"),
+        Gate(inputs=(12, 8), name="gated"),
+        TimeMix(rng.integers(-9, 40, 60), rng.integers(0, 90, 24), 4, name="saccade"),
+        multi_threshold(rng, 2, 2, 3, inputs=(-1,), name="of_frames"),
+        HeadOrPool(1, 3, inputs=(-1,), name="spread_frames"),
+        Concat(inputs=(15, 16)),
+        Concat(inputs=(14, 17)),
+        SumPool(None),
+        Flatten(),
+        Flatten(inputs=(4,)),
+        Concat(inputs=(20, 21)),
+        Linear(weight(rng, (5, 106), 4)),
+        multi_threshold(rng, 5, 7, 90, name="vector"),
+        Linear(weight(rng, (3, 5), 4)),
+        Readout(np.array([1, 0, -1])),
+    ]
+    return Program(**{"name": "firing", "input_shape": (2, 8, 8), "T": 4, "ops": ops} | fields)

@@ -29,8 +29,10 @@ from rheobase.program.ops import (
     Readout,
     Rescale,
     RoundedNeuron,
+    StepRescale,
     TimeMix,
 )
+from rheobase.program.ops.step_rescale import COUNTER
 from rheobase.program.weight import BITS, packed_bytes
 
 LOGIT = 4  # bytes of the running sum of a class
@@ -46,7 +48,7 @@ class Bytes:
     resets: int  # of hard resets
     gains: int  # of neurons that keep rounded membranes, and of rescaled currents
     tables: int  # their levels and edges, and what mixes steps
-    membranes: int  # and the values of earlier steps that are mixed
+    membranes: int  # and the values of earlier steps that are mixed, and numbers of steps
     logits: int
 
     @property
@@ -91,6 +93,7 @@ def account(program: Program) -> Bytes:
         ):  # a shift has no constants
             found["gains"] += op.gain.nbytes
             found["biases"] += op.bias.nbytes
+            found["membranes"] += COUNTER if isinstance(op, StepRescale) else 0
         elif isinstance(op, TimeMix):
             source = op.inputs[0]
             stored = f"{program.input_type}_t" if source == FRAME else analysis[source].storage

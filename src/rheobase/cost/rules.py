@@ -28,10 +28,12 @@ from rheobase.program.ops import (
     RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
+    StepRescale,
     SumPool,
     TimeMix,
 )
 from rheobase.program.ops.base import Shape
+from rheobase.program.ops.step_rescale import COUNTER
 from rheobase.program.weight import row_bytes
 
 Bits = tuple[int, ...]  # of one value of each input
@@ -144,6 +146,11 @@ def _rescale(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     return Rule(additions=2, multiplications=1, out_bits=BITS[storage], reads=True, writes=True, streams=True)
 
 
+def _step_rescale(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """As a change of unit, and the number of the step is kept."""
+    return replace(_rescale(op, shape, storage, in_bits), kept=COUNTER)
+
+
 def _flatten(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """Nothing moves: what is flattened lies where it lay."""
     return Rule(out_bits=in_bits[0])
@@ -209,6 +216,7 @@ RULES: dict[type[Op], Callable[[Any, Shape, str, Bits], Rule]] = {
     Add: _add,
     Concat: _concat,
     Rescale: _rescale,
+    StepRescale: _step_rescale,
     Flatten: _flatten,
     Delay: _delay,
     Neuron: _neuron,

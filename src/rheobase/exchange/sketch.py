@@ -198,9 +198,9 @@ def from_program(program: Program) -> Sketch:
                 f"{program.label(index)} fires integers up to {op.levels}, which neurons outside of programs do not"
             )
         elif isinstance(op, OrPool):
-            if kinds[index] == "current":
+            if kinds[index] != "events":
                 raise ExchangeError(
-                    f"{program.label(index)} takes the maximum of currents, which formats of spikes cannot say"
+                    f"{program.label(index)} takes the maximum of currents or signed events, which formats of spikes cannot say"
                 )
             put_or_pool(
                 nodes, inputs[0], shape[0], shapes[index], common["name"], op.kernel, op.stride, op.padding

@@ -24,6 +24,7 @@ from rheobase.program.ops import (
     RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
+    StepRescale,
     SumPool,
     TimeMix,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "Rescale",
     "RoundedNeuron",
     "Sizes",
+    "StepRescale",
     "SumPool",
     "TimeMix",
     "Trace",

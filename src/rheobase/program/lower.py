@@ -54,6 +54,7 @@ from rheobase.program.ops import (
     RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
+    StepRescale,
     SumPool,
     TimeMix,
 )
@@ -135,7 +136,10 @@ def _head_matmul(name: str, module: LatticeHeadMatMul) -> Op:
 
 
 def _rescale(name: str, module: LatticeRescale) -> Op:
-    return Rescale(_integers(module.gain), _integers(module.bias), module.gain_shift, name=name)
+    gain, bias = (_integers(each.flatten()) for each in (module.gain, module.bias))
+    if module.gain.dim() > 1:
+        return StepRescale(gain, bias, module.gain_shift, steps=len(module.gain), name=name)
+    return Rescale(gain, bias, module.gain_shift, name=name)
 
 
 def _flatten(name: str, module: LatticeFlatten) -> Op:
@@ -194,9 +198,9 @@ def _multi_threshold(name: str, module: LatticeMultiThreshold) -> Op:
 
 
 def _time_mix(name: str, module: LatticeTimeMix) -> Op:
-    steps = len(module.mixing)
+    steps = len(module.threshold)
     rows, columns = torch.tril_indices(steps, steps)
-    mixing, threshold = module.mixing[rows, columns], module.threshold.flatten()
+    mixing, threshold = module.mixing[:, rows, columns].flatten(), module.threshold.flatten()
     return TimeMix(_integers(mixing), _integers(threshold), steps, name=name)
 
 

@@ -73,7 +73,7 @@ def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[Any]:
         )
     if len(frames) > program.most_steps:
         raise DataError(
-            f"program {program.name!r} mixes at most {program.most_steps} steps, the frames have {len(frames)}"
+            f"program {program.name!r} has numbers by step for {program.most_steps} steps, the frames have {len(frames)}"
         )
     return frames
 

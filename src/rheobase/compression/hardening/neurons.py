@@ -14,6 +14,7 @@ from rheobase.compression.quantise import latent_weight
 from rheobase.errors import LatticeError
 from rheobase.layers import SpikeFiring
 from rheobase.neurons import Neuron, Recurrent
+from rheobase.neurons.saccadic import SaccadicNeuron, folded_thresholds
 from rheobase.program.ops.multi_threshold import MOST_LEVELS
 
 COUNTED = 2.0**-12  # of a threshold: what one count must weigh for a membrane of 16 bits to count in counts
@@ -51,9 +52,11 @@ def _fired(b: Builder, name: str, layer: Neuron, x: Value, back: Back | None) ->
 
 def mixes_time(b: Builder, name: str, layer: MixesTime, x: Value) -> Value:
     """Spikes of thresholds on mixed steps."""
-    if not x.rising or x.signed:
+    if not x.rising:
         x = b.in_one_unit(name, [x])[0]
     mixing, thresholds = layer.mixing_matrix().detach().double(), layer.thresholds().detach().double()
+    if isinstance(layer, SaccadicNeuron) and layer.config.infer == "decoupled":
+        thresholds, mixing = folded_thresholds(mixing, thresholds), torch.eye(len(thresholds)).double()
     return _spikes(b, name, fit_mix(name, x.magnitude, x.unit, x.offset, mixing, thresholds), x)
 
 

@@ -39,7 +39,7 @@ def token_erode(b: Builder, name: str, layer: TokenErode, x: Value) -> Value:
     if x.shape[0] % heads:
         raise LatticeError(f"layer {name!r}: {heads} heads do not divide the {x.shape[0]} channels")
     stand = torch.stack([x.unit, x.offset]).reshape(2, heads, -1)
-    if x.signed or not x.rising or not bool((stand == stand[..., :1]).all()):
+    if not x.rising or not bool((stand == stand[..., :1]).all()):
         x = b.in_one_unit(name, [x])[0]
     op = ops.HeadOrPool(heads, layer.kernel)
     _, low, high, _ = _reached(name, op, x)
@@ -119,7 +119,7 @@ def _bounds(name: str, op: ops.Op, *values: Value) -> Bounds:
     ranges = []
     for x in values:
         low, high = (end.numpy().astype(np.int64) for end in (x.low, x.high))
-        ranges.append(Bounds(low, high, 0, "uint32_t" if x.events else "int32_t"))
+        ranges.append(Bounds(low, high, 0, "uint32_t" if x.events and not x.signed else "int32_t"))
     try:
         op.output_shape(*shapes)
         return op.bounds(*ranges, *shapes, steps=1)

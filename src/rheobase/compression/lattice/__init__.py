@@ -9,7 +9,7 @@ Sums that may pass 2^24 (`wide` modules) are float64 too, until a `LatticeRescal
 from rheobase.compression.lattice.base import EXACT, LatticeFiring, LatticeModule, held
 from rheobase.compression.lattice.delay import LatticeDelay
 from rheobase.compression.lattice.hardened import Hardened, LatticeReadout
-from rheobase.compression.lattice.joins import LatticeAdd, LatticeConcat, LatticeRescale, rescaled
+from rheobase.compression.lattice.joins import LatticeAdd, LatticeConcat, LatticeRescale, shifted_product
 from rheobase.compression.lattice.multi_threshold import LatticeMultiThreshold
 from rheobase.compression.lattice.neurons import LatticeBack, LatticeNeuron, LatticeRoundedNeuron, Sum
 from rheobase.compression.lattice.pools import LatticeFlatten, LatticeOrPool, LatticeSumPool
@@ -49,5 +49,5 @@ __all__ = [
     "LatticeTimeMix",
     "Sum",
     "held",
-    "rescaled",
+    "shifted_product",
 ]

@@ -107,8 +107,8 @@ class LatticeTimeMix(LatticeModule):
         s[t] = [sum over j <= t of mixing[t, j] x[j] >= threshold[t]]
 
     Shape:
-        `x [T', N, C, ...] -> spikes of the same shape`, T' <= T; `mixing` `[T, T]` lower-triangular, `threshold` `[T, C]`,
-        both float64
+        `x [T', N, C, ...] -> spikes of the same shape`, T' <= T; `mixing` `[1 or C, T, T]` lower-triangular,
+        `threshold` `[T, C]`, both float64
     """
 
     mixing: Tensor
@@ -122,6 +122,7 @@ class LatticeTimeMix(LatticeModule):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         steps = len(x)
-        sums = torch.einsum("tj,j...->t...", self.mixing[:steps, :steps], x.double())
+        mixing = self.mixing[:, :steps, :steps].expand(x.shape[2], -1, -1)
+        sums = torch.einsum("ctj,jnc...->tnc...", mixing, x.double())
         threshold = self.threshold[:steps, None].reshape(steps, 1, -1, *[1] * (x.dim() - 3))
         return (sums >= threshold).float()

@@ -18,6 +18,7 @@ from rheobase.program.ops.readout import Readout
 from rheobase.program.ops.recurrent import RecurrentNeuron, RecurrentRoundedNeuron
 from rheobase.program.ops.rescale import Rescale
 from rheobase.program.ops.rounded_neuron import RoundedNeuron
+from rheobase.program.ops.step_rescale import StepRescale
 from rheobase.program.ops.sum_pool import SumPool
 from rheobase.program.ops.time_mix import TimeMix
 
@@ -37,6 +38,7 @@ OPS: dict[str, type[Op]] = {
         Gate,
         HeadMatMul,
         Rescale,
+        StepRescale,
         Neuron,
         RoundedNeuron,
         RecurrentNeuron,
@@ -70,6 +72,7 @@ __all__ = [
     "RecurrentRoundedNeuron",
     "Rescale",
     "RoundedNeuron",
+    "StepRescale",
     "SumPool",
     "TimeMix",
     "Work",

@@ -17,6 +17,7 @@ Shape = tuple[int, ...]
 # spikes and counts >= 0; ternary spikes and sums of them; weighted sums; the end of the program
 Kind = Literal["events", "signed", "current", "logits"]
 INT32_MAX = (1 << 31) - 1
+MOST_STEPS = 65535  # of a program
 OPTIONAL = {"optional": True}  # metadata of a field that files leave out where it has its default
 
 
@@ -93,6 +94,11 @@ class Op(ABC):
                 "turn events into current, Neuron turns current into events; signed events are ternary spikes and int8 frames)"
             )
         return self.kinds[kinds[0]]
+
+    @property
+    def most_steps(self) -> int:
+        """Steps that it can run from a reset on."""
+        return MOST_STEPS
 
     @abstractmethod
     def output_shape(self, *shapes: Any, **_: Any) -> Shape:

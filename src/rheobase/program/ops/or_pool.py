@@ -35,7 +35,7 @@ class OrPool(Op):
     stride: int
     padding: int = 0
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "signed": "signed", "current": "current"}
 
     def __post_init__(self) -> None:
         whole(self.kernel, "OrPool kernel", 1, 255)
