@@ -1,5 +1,7 @@
 """Programs in ONNX Runtime: equal to the reference, step by step."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -78,7 +80,9 @@ def test_random_programs_equal_the_reference(tmp_path_factory, program, seed):
     try:
         export_onnx(program, path)
     except ExchangeError as error:
-        assert "exact only below 2^24" in str(error)
+        assert re.search("exact only below 2\\^24|(Delay|Recurrent\\w+) .*has no form in ONNX", str(error)), (
+            error
+        )
         assume(False)
     frames = frames_for(program, 3, seed)
     assert np.array_equal(run_onnx(path, program, frames), running(program, frames))

@@ -7,7 +7,7 @@ import pytest
 from fuzz_programs import COMPILERS, Case, check
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from program_cases import firing_program, frames_for, multi_threshold, slow
+from program_cases import firing_program, frames_for, multi_threshold, slow, weight
 from test_program_c99 import STRICT, needs_compiler
 from test_program_storage import put, tensor, write
 
@@ -17,6 +17,7 @@ from rheobase.engine import Engine
 from rheobase.errors import DataError, ProgramError
 from rheobase.program import (
     CompiledProgram,
+    Conv2d,
     Flatten,
     HeadOrPool,
     Linear,
@@ -26,6 +27,7 @@ from rheobase.program import (
     Readout,
     Rescale,
     StepRescale,
+    SumPool,
     TimeMix,
     Weight,
     compare,
@@ -129,7 +131,8 @@ def test_reference_slow_interpreter_c_engine_and_sanitizers_agree(program, tmp_p
     for layer, by_hand in zip(case.expected.spikes, spikes, strict=True):
         assert layer[:, 0].tolist() == by_hand
     assert all(len(np.unique(layer)) > 1 for layer in case.expected.spikes), "constant layers prove nothing"
-    check([case], tmp_path, COMPILERS[:1], ["-O2"])
+    by_row = Case(program, dict.fromkeys(range(len(program.ops)), 0.1), rows=True, number=1)
+    check([case, by_row], tmp_path, COMPILERS[:1], ["-O2"])
     for runner in (
         CompiledProgram(program, flags=(*STRICT, "-O1")),
         Engine(program),
@@ -146,6 +149,22 @@ def test_a_file_and_its_bytes(tmp_path):
     assert load(tmp_path / "p.safetensors").digest() == program.digest()
     counted, compiled = account(program), measure(program)
     assert counted.constants == compiled.bytes_weights and counted.state == compiled.bytes_membranes
+
+
+@needs_compiler
+def test_sums_of_one_row_are_fired_before_the_next():
+    """Of a map of 8 rows, the sums of one take the room of all."""
+    stem = Conv2d(weight(np.random.default_rng(0), (6, 2, 3, 3), 4), padding=1)
+    ops = [
+        stem,
+        MultiThreshold([9] * 6, 1),
+        SumPool(None),
+        Flatten(),
+        Linear(weight(np.random.default_rng(0), (2, 6), 4)),
+    ]
+    program = Program("rows", (2, 8, 8), 1, [*ops, Readout([0, 0])])
+    whole, by_row = (generate(program, rows=rows).scratch_bytes for rows in (False, True))
+    assert whole - by_row == 7 * 8 * 6 * 2
 
 
 @needs_compiler

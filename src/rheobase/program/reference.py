@@ -20,7 +20,8 @@ class Trace:
 
     The running logits after each step are `np.cumsum(trace.logits, axis=0)`.
 
-    Shape: `spikes[i]` uint8 (int8 of ternary neurons) `[T, N, C, H, W]` (or `[T, N, C]`); `logits` int64 `[T, N, K]`.
+    Shape: `spikes[i]` uint8 (int8 of ternary neurons; of others zeros and ones, or the integers that they fire)
+    `[T, N, C, H, W]` (or `[T, N, C]`); `logits` int64 `[T, N, K]`.
     """
 
     spikes: list[NDArray[Any]]

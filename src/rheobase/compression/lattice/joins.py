@@ -48,10 +48,10 @@ class LatticeRescale(LatticeModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        steps, trailing = (len(x), 1) if self.gain.dim() > 1 else (1, 1), x.dim() - 3
+        by_step = self.gain.dim() > 1
+        spread = (*((len(x), 1) if by_step else ()), -1, *[1] * (x.dim() - 3))
         gain, bias = (
-            each.reshape(-1, each.shape[-1])[: steps[0]].reshape(*steps, -1, *[1] * trailing)
-            for each in (self.gain, self.bias)
+            (each[: len(x)] if by_step else each).reshape(spread) for each in (self.gain, self.bias)
         )
         return (shifted_product(x, gain, self.gain_shift) + bias).float()
 

@@ -141,6 +141,10 @@ class Firing(Op):
         """NumPy type of the spikes."""
         return np.uint8
 
+    def follows_rows(self, shape: Shape) -> bool:
+        """Whether C may compute it on one row of its input, a map of `shape`, after another."""
+        return False
+
 
 def whole(value: object, what: str, low: int, high: int) -> int:
     """`value` if it is an integer within `low..high`.

@@ -80,6 +80,10 @@ class MultiThreshold(Firing):
         widest = max(incoming.widest, int(np.abs(self.threshold.astype(np.int64)).max()))
         return Bounds(low, high, widest, "uint8_t")
 
+    def follows_rows(self, shape: Shape) -> bool:
+        """Nothing is kept, so any row will do."""
+        return True
+
     def work(self, x: NDArray[Any]) -> Work:
         """Every neuron is updated at every step, input or not."""
         return Work(neuron_updates=prod(x.shape))
@@ -89,13 +93,18 @@ class MultiThreshold(Firing):
         return 0
 
     def emit(self, emitter: "Emitter") -> None:
-        """One pass, in the place of the input where nobody reads it later and it has bytes."""
+        """One pass, or one a row; in the place of the input where nobody reads it later and it has bytes."""
         x = emitter.value
         kernel = emitter.kernel("multi_threshold", f"multi_threshold_{emitter.tag(x.ctype)}", value=x.ctype)
         threshold = emitter.constant("threshold", self.threshold)
         spikes = emitter.room(over=[x])
         size = prod(emitter.shape)
-        numbers = [size // self.channels, self.channels, *x.pitch, 1 << x.shift, threshold, self.levels]
-        emitter.line(f"{kernel}({x.expression}, {spikes}, {', '.join(map(str, numbers))});")
+        more = ", ".join(map(str, [self.channels, *x.pitch, 1 << x.shift, threshold, self.levels]))
+        if x.by_row:
+            _, height, width = emitter.shape
+            row = f"{spikes} + row * {width * self.channels}, {width}"
+            emitter.by_rows(height, x.by_row, f"{kernel}({x.expression}, {row}, {more});")
+        else:
+            emitter.line(f"{kernel}({x.expression}, {spikes}, {size // self.channels}, {more});")
         emitter.trace(spikes, size)
         emitter.give(spikes)

@@ -59,7 +59,6 @@ class Neuron(Firing):
     kinds: ClassVar[Mapping[Kind, Kind]] = {"current": "events"}
     widths: ClassVar[tuple[int, ...]] = (16, 32)
     by_channel: ClassVar[tuple[str, ...]] = ("threshold", "bias")
-    follows_rows: ClassVar[bool] = True  # whether C may compute it on one row of its input after another
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -109,6 +108,10 @@ class Neuron(Firing):
     def spike_type(self) -> type[np.uint8] | type[np.int8]:
         """Signed where spikes are ternary."""
         return np.int8 if self.ternary else np.uint8
+
+    def follows_rows(self, shape: Shape) -> bool:
+        """Where a row begins at a whole byte of what is kept."""
+        return shape[0] * shape[2] * self.bits % 8 == 0
 
     def output_kind(self, *kinds: Kind) -> Kind:
         """Signed events where spikes are ternary.
