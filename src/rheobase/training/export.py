@@ -22,9 +22,8 @@ from rheobase.files import atomic_write_json
 from rheobase.objectives import capture
 from rheobase.program import (
     CompiledProgram,
-    Neuron,
     Program,
-    TimeMix,
+    Readout,
     Trace,
     Verification,
     compare,
@@ -154,14 +153,14 @@ def _calibrated(compiled: CompiledProgram, data: DataSet, lost: float) -> int:
 def _layers(program: Program, tables: Sequence[Table]) -> list[dict[str, Any]]:
     """One entry for each op that multiplies: bytes, and work per sample over all steps.
 
-    What neurons keep counts with the op whose values they read, through sums and pools; with none, they have an entry.
+    What neurons and others keep counts with the op whose values they read, through sums and pools; with none, they have an entry.
     """
     samples = sum(table.samples for table in tables)
     layers: list[dict[str, Any]] = []
     read: dict[int, dict[str, Any]] = {}  # the entry that an op's values come from
     for index, op in enumerate(program.ops):
         row = tables[0].rows[index]
-        state = row.bytes_membranes if isinstance(op, Neuron | TimeMix) else 0
+        state = 0 if isinstance(op, Readout) else row.bytes_membranes
         if row.macs or (state and op.inputs[0] not in read):
             weight = getattr(op, "weight", None)
             work = sum(table.rows[index].synaptic_operations * table.samples for table in tables)
