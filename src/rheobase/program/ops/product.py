@@ -48,14 +48,13 @@ def product_ends(
 def product_bounds(first: Bounds, second: Bounds, low: NDArray[np.int64], high: NDArray[np.int64]) -> Bounds:
     """Bounds of products (or of sums of them, of which `low..high` holds every partial one)."""
     widest = max(int(np.abs(low).max()), int(np.abs(high).max()), first.magnitude, second.magnitude)
+    bytes_alone = {first.storage, second.storage} <= {"int8_t", "uint8_t"}  # so neither is a current
     if first.counts and second.counts:
         storage = counter(high)
-    else:  # bytes are no currents, and their product may be a byte
+    elif bytes_alone and max(-int(low.min()), int(high.max())) <= 127:
+        storage = "int8_t"
+    else:
         storage = accumulator(low, high)
-        if {first.storage, second.storage} <= {"int8_t", "uint8_t"} and max(
-            int(-low.min()), int(high.max())
-        ) <= 127:
-            storage = "int8_t"
     return Bounds(low, high, widest, storage)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import Bounds, Shape, whole
+from rheobase.program.ops.base import Bounds, Shape, accumulator, whole
 from rheobase.program.ops.rescale import Rescale
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class StepRescale(Rescale):
 
     y_t[c] = floor((x_t[c] * gain[t, c] + 2^(gain_shift - 1)) / 2^gain_shift) + bias[t, c]
 
-    It holds for `steps` steps, and programs with it run no longer; in C the last step's numbers would go on.
+    After `steps` steps the last one's numbers go on, but programs with it run no longer.
 
     Shape: `[C, H, W]` or `[C]` to the same; `gain` and `bias` are int32 `[steps * C]`, step by step.
     Raises:
@@ -84,7 +84,7 @@ class StepRescale(Rescale):
         low = np.minimum.reduce([each.low for each in found])
         high = np.maximum.reduce([each.high for each in found])
         widest, product = max(each.widest for each in found), max(each.product for each in found)
-        return Bounds(low, high, widest, max((each.storage for each in found), key=WIDTHS.index), product)
+        return Bounds(low, high, widest, accumulator(low, high), product)
 
     def emit(self, emitter: "Emitter") -> None:
         """As `Rescale`, with numbers that move on by a step."""
@@ -96,6 +96,3 @@ class StepRescale(Rescale):
         ]
         self.call(emitter, vectors)
         emitter.line(f"*state->{step} += *state->{step} < {self.steps - 1};")
-
-
-WIDTHS = ("int16_t", "int32_t")
