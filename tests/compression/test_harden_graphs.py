@@ -155,7 +155,7 @@ def small_transformer(name):
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", [name for name in SMALL_TRANSFORMERS if name != "sdt_v3_small"])
+@pytest.mark.parametrize("name", SMALL_TRANSFORMERS)
 def test_every_small_transformer_leaves_as_c(name):
     model = small_transformer(name)
     hardened = harden(model)
@@ -166,11 +166,6 @@ def test_every_small_transformer_leaves_as_c(name):
     assert alive > 0.7 * len(expected.spikes), "silent layers prove nothing"
     for found in (reference.run(program, x), CompiledProgram(program, flags=(*STRICT, "-O0")).run_traced(x)):
         assert compare(found, expected).exact, compare(found, expected).first_difference
-
-
-def test_neurons_that_fire_integers_are_refused_by_name():
-    with pytest.raises(LatticeError, match=r"neuron' \(SpikeFiring\) with 1 inputs cannot be put"):
-        harden(small_transformer("sdt_v3_small"))
 
 
 @torch.no_grad()

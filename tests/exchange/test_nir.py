@@ -62,6 +62,7 @@ def test_random_programs_come_back_to_the_bit(tmp_path_factory, program):
             "square ones only",
             "no form outside of programs",
             "maximum of currents",
+            "fires integers",
         )
         assert any(reason in str(error) for reason in reasons), error
         return

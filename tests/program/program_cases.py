@@ -16,8 +16,10 @@ from rheobase.program import (
     Flatten,
     Gate,
     HeadMatMul,
+    HeadOrPool,
     HeadSum,
     Linear,
+    MultiThreshold,
     Neuron,
     Op,
     OrPool,
@@ -27,11 +29,13 @@ from rheobase.program import (
     RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
+    StepRescale,
     SumPool,
     TimeMix,
     Weight,
 )
 from rheobase.program.ir import VERSION
+from rheobase.program.ops import Firing
 
 STEPS_OFFSETS = {1: (2, -1), 2: (2, -3), 4: (2, -15), 8: (1, -128)}
 
@@ -105,6 +109,14 @@ def recurrent_neuron(
         levels=np.array([-9, 0, 6, 14], np.int32),
         edges=np.array([-4, 3, 11], np.int32),
     )
+
+
+def multi_threshold(
+    rng: np.random.Generator, channels: int, levels: int, scale: int, **fields: Any
+) -> MultiThreshold:
+    """Thresholds of either sign that rise or stay."""
+    threshold = np.sort(rng.integers(-scale, 3 * scale, (levels, channels)), axis=0)
+    return MultiThreshold(threshold.ravel().astype(np.int32), levels, **fields)
 
 
 @st.composite
@@ -212,12 +224,21 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
         channels, shift = known[source][1][0], draw(st.sampled_from([0, 1, 3, 12, 30]))
         top = 40 << min(shift, 20)
         gain, bias = rng.integers(-top, top + 1, channels), rng.integers(-30, 31, channels)
-        if draw(st.booleans()):  # a shift alone
+        kind = draw(st.sampled_from(["each", "alone", "by_step"]))
+        if kind == "alone":  # a shift
             gain, bias, shift = np.full(channels, 1 << draw(st.integers(0, 6))), 0 * bias, 0
+        if kind == "by_step":
+            steps = draw(st.integers(3, 4))
+            gain, bias = (
+                rng.integers(-end, end + 1, steps * channels) for end in (int(np.abs(gain).max()), 30)
+            )
+            return add(StepRescale(gain, bias, shift, steps=steps, inputs=(source,)))
         return add(Rescale(gain, bias, shift, inputs=(source,)))
 
     def fire(source: int) -> int:
         channels = known[source][1][0]
+        if draw(st.sampled_from([False, False, False, True])):
+            return count_levels(source)
         leak: dict[str, Any] = {"leak_shift": draw(st.sampled_from([None, 1])), "inputs": (source,)}
         if signals:
             leak["ternary"] = draw(st.booleans())
@@ -239,6 +260,10 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
             neuron(rng, channels, draw(st.sampled_from(["soft", "hard", "each"])), 40, bits=32, **leak)
         )
 
+    def count_levels(source: int) -> int:
+        levels = draw(st.sampled_from([1, 2, 4, 9, 255]))
+        return add(multi_threshold(rng, known[source][1][0], levels, 40, inputs=(source,)))
+
     def join(source: int) -> int:
         twins = [i for i, value in known.items() if value == known[source]]
         return add(Add(inputs=(draw(st.sampled_from(twins)), source)))
@@ -249,9 +274,9 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
         return add(Concat(inputs=(draw(st.sampled_from(fits)), source)))
 
     def pool(source: int) -> int:
-        kind, (_, height, width) = known[source]
+        _, (_, height, width) = known[source]
         size = draw(st.integers(1, min(height, width)))
-        if kind != "signed" and draw(st.booleans()):
+        if draw(st.booleans()):
             return add(
                 OrPool(size, draw(st.integers(1, 2)), draw(st.integers(0, size // 2)), inputs=(source,))
             )
@@ -263,19 +288,21 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
     def head_sum(source: int) -> int:
         return add(HeadSum(some_heads(known[source][1][0]), inputs=(source,)))
 
+    def head_or_pool(source: int) -> int:
+        heads = some_heads(known[source][1][0])
+        return add(HeadOrPool(heads, draw(st.sampled_from([1, 3, 3, 5])), inputs=(source,)))
+
     def gate(source: int) -> int:
         _, (channels, *size) = known[source]
         fits = [
-            i
-            for i, (k, (c, *s)) in known.items()
-            if k != "signed" and channels % c == 0 and (s == size or s in ([1, 1], [1]))
+            i for i, (_, (c, *s)) in known.items() if channels % c == 0 and (s == size or s in ([1, 1], [1]))
         ]
         return add(Gate(inputs=(draw(st.sampled_from(fits)), source)))
 
     def matmul(source: int) -> int:
         kind = draw(st.sampled_from(["none", "first", "second"]))
         pairs = []
-        for other in (i for i, value in known.items() if value[0] != "signed"):
+        for other in known:
             for order in {(source, other), (other, source)}:
                 for heads in (1, 2, 3):
                     with contextlib.suppress(ProgramError):
@@ -287,21 +314,19 @@ def graphs(draw: st.DrawFn, signals: bool = False) -> Program:
         return add(HeadMatMul(heads, kind, inputs=order))
 
     def time_mix(source: int) -> int:
-        steps = draw(st.integers(3, 4))
-        mixing = rng.integers(-9, 40, steps * (steps + 1) // 2)
-        return add(
-            TimeMix(mixing, rng.integers(-9, 300, steps * known[source][1][0]), steps, inputs=(source,))
-        )
+        steps, channels = draw(st.integers(3, 4)), known[source][1][0]
+        mixing = rng.integers(-9, 40, draw(st.sampled_from([1, channels])) * steps * (steps + 1) // 2)
+        return add(TimeMix(mixing, rng.integers(-9, 300, steps * channels), steps, inputs=(source,)))
 
     def delay(source: int) -> int:
         delays = draw(st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True))
         return add(Delay(np.array(delays), inputs=(source,)))
 
-    heads = [head_sum, gate, matmul, matmul, time_mix, concat]
+    heads = [head_sum, head_or_pool, gate, matmul, matmul, time_mix, concat]
     past = [delay] if signals else []
     moves = {
-        "events": [conv, conv, rescale, join, pool, *heads, *past],
-        "signed": [conv, conv, rescale, join, pool, *past],
+        "events": [conv, conv, rescale, join, pool, count_levels, *heads, *past],
+        "signed": [conv, conv, rescale, join, pool, count_levels, *heads, *past],
         "current": [fire, fire, fire, conv, rescale, join, pool, *heads, *past],
     }
     for _ in range(draw(st.integers(2, 9))):
@@ -468,7 +493,7 @@ def rounded_program(bits: int, channels: int = 5, **fields: Any) -> Program:
 def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[list[list[int]]]]:
     """Spikes and step logits of one sample `[T, C, H, W]`, by Python integers and loops that share nothing with rheobase."""
     membranes: dict[int, dict[Any, int]] = {i: {} for i in range(len(program.ops))}
-    spikes: list[list[Any]] = [[] for op in program.ops if isinstance(op, Neuron)]
+    spikes: list[list[Any]] = [[] for op in program.ops if isinstance(op, Firing)]
     logits = []
     for frame in frames.tolist():
         values: dict[int, Any] = {-1: frame}
@@ -498,10 +523,19 @@ def slow(program: Program, frames: np.ndarray) -> tuple[list[list[Any]], list[li
                 ]
             elif isinstance(op, OrPool):
                 x = [slow_or_pool(op, m) for m in x]
+            elif isinstance(op, HeadOrPool):
+                x = slow_head_or_pool(op, x)
+            elif isinstance(op, MultiThreshold):
+                x = [slow_levels(op, m, c) for c, m in enumerate(x)]
+                spikes[layer].append(x)
+                layer += 1
             elif isinstance(op, Add):
                 x = slow_add(x, others[0])
             elif isinstance(op, Concat):
                 x = [*x, *others[0]]
+            elif isinstance(op, StepRescale):
+                first = len(logits) * len(x)
+                x = [slow_rescale(op, m, first + c) for c, m in enumerate(x)]
             elif isinstance(op, Rescale):
                 x = [slow_rescale(op, m, c) for c, m in enumerate(x)]
             elif isinstance(op, HeadSum):
@@ -543,6 +577,26 @@ def slow_or_pool(op: OrPool, rows: list[list[int]]) -> list[list[int]]:
 
     height, width = ((n + 2 * op.padding - op.kernel) // op.stride + 1 for n in (len(rows), len(rows[0])))
     return [[most(i, j) for j in range(width)] for i in range(height)]
+
+
+def slow_head_or_pool(op: HeadOrPool, x: list[Any]) -> list[Any]:
+    """Entry by entry of each head's matrix of tokens."""
+    width, part, near = len(x[0][0]), len(x) // op.heads, op.kernel // 2
+    tokens = [[v for row in m for v in row] for m in x]
+
+    def most(c: int, at: int) -> int:
+        first = c // part * part
+        channels = range(max(first, c - near), min(first + part, c + near + 1))
+        return max(v for i in channels for v in tokens[i][max(0, at - near) : at + near + 1])
+
+    places = range(0, len(tokens[0]), width)
+    return [[[most(c, at + j) for j in range(width)] for at in places] for c in range(len(x))]
+
+
+def slow_levels(op: MultiThreshold, x: Any, channel: int) -> Any:
+    if isinstance(x, list):
+        return [slow_levels(op, each, channel) for each in x]
+    return sum(x >= threshold for threshold in op.threshold.tolist()[channel :: op.channels])
 
 
 def slow_add(a: Any, b: Any) -> Any:
@@ -595,8 +649,8 @@ def slow_matmul(op: HeadMatMul, a: list[Any], b: list[Any]) -> list[Any]:
 def slow_mix(op: TimeMix, past: list[Any], channel: int) -> Any:
     if isinstance(past[0], list):
         return [slow_mix(op, [p[i] for p in past], channel) for i in range(len(past[0]))]
-    t = len(past) - 1
-    row = op.mixing.tolist()[t * (t + 1) // 2 :]
+    t, triangle = len(past) - 1, op.steps * (op.steps + 1) // 2
+    row = op.mixing.tolist()[channel * triangle % len(op.mixing) + t * (t + 1) // 2 :]
     total = sum(m * p for m, p in zip(row, past, strict=False))
     return int(total >= op.threshold.tolist()[t * (len(op.threshold) // op.steps) + channel])
 
@@ -697,3 +751,38 @@ def attention_program(**fields: Any) -> Program:
         Readout(np.array([1, 0, -1])),
     ]
     return Program(**{"name": "attention", "input_shape": (2, 8, 8), "T": 3, "ops": ops} | fields)
+
+
+def firing_program(**fields: Any) -> Program:
+    """Integers fired on currents, counts, the frame and vectors; tokens spread; units and mixes by step and by channel."""
+    rng = np.random.default_rng(17)
+    ops = [
+        Conv2d(weight(rng, (6, 2, 3, 3), 4), padding=1, shift=1, name="stem"),
+        multi_threshold(rng, 6, 4, 60, name="fired"),
+        HeadOrPool(2, 3, name="spread"),
+        SumPool(2, name="pooled"),
+        multi_threshold(rng, 6, 3, 9, name="in_place"),
+        Conv2d(weight(rng, (6, 1, 3, 3), 2), padding=1, groups=6, inputs=(2,), name="depthwise"),
+        StepRescale(rng.integers(-90, 90, 24), rng.integers(-9, 9, 24), 3, steps=4, name="by_step"),
+        neuron(rng, 6, "soft", 60, leak_shift=1, ternary=True, name="ternary"),
+        HeadOrPool(3, 5, name="spread_signed"),
+        HeadMatMul(2, "second", inputs=(8, 1), name="map"),
+        HeadMatMul(2, inputs=(9, 8), name="kept"),
+        Rescale(np.full(6, 4), np.zeros(6, int), name="shifted"),
+        multi_threshold(rng, 6, 255, 400, name="attend"),
+        Gate(inputs=(12, 8), name="gated"),
+        TimeMix(rng.integers(-9, 40, 60), rng.integers(0, 90, 24), 4, name="saccade"),
+        multi_threshold(rng, 2, 2, 3, inputs=(-1,), name="of_frames"),
+        HeadOrPool(1, 3, inputs=(-1,), name="spread_frames"),
+        Concat(inputs=(15, 16)),
+        Concat(inputs=(14, 17)),
+        SumPool(None),
+        Flatten(),
+        Flatten(inputs=(4,)),
+        Concat(inputs=(20, 21)),
+        Linear(weight(rng, (5, 106), 4)),
+        multi_threshold(rng, 5, 7, 90, name="vector"),
+        Linear(weight(rng, (3, 5), 4)),
+        Readout(np.array([1, 0, -1])),
+    ]
+    return Program(**{"name": "firing", "input_shape": (2, 8, 8), "T": 4, "ops": ops} | fields)

@@ -69,7 +69,7 @@ def test_mixed_steps_have_an_end():
     assert program.most_steps == generate(program).max_steps == 4
     frames = frames_for(program, 1, 0, 5)
     for run in (CompiledProgram(program).run, lambda x: reference.run(program, x)):
-        with pytest.raises(DataError, match="mixes at most 4 steps, the frames have 5"):
+        with pytest.raises(DataError, match="has numbers by step for 4 steps, the frames have 5"):
             run(frames)
     with pytest.raises(ProgramError, match=r"op 13 TimeMix 'saccade': TimeMix mixes 4 steps.*made for T=5"):
         attention_program(T=5).validate()
@@ -179,7 +179,7 @@ def graph(*ops, shape=(2, 2, 2), T=2):
             lambda: graph(Gate(inputs=(-1, -1)), Gate(inputs=(0, 0)), Gate(inputs=(1, -1))),
             r"op 1 Gate can reach 4228250625",
         ),
-        (lambda: TimeMix([1, 1], [1, 1], 2), "mixes by 3 numbers, got 2"),
+        (lambda: TimeMix([1, 1], [1, 1], 2), "mixes by 3 numbers, or as many for each of 1 channels, got 2"),
         (lambda: TimeMix([1, 1, 1], [1, 1, 1], 2), "as many thresholds for each channel, got 3"),
         (lambda: TimeMix([1], [1], 0), "steps must be"),
         (lambda: TimeMix([1.5], [1], 1), "integer array"),
@@ -206,7 +206,7 @@ def test_refusals_say_what_is_wrong(make, message):
         (put("ops", 8, "kind", value=7), "must be a string"),
         (put("ops", 8, "inputs", value=[2]), "reads 2 values"),
         (put("ops", 13, "steps", value=10**9), "steps must be"),
-        (put("ops", 13, "steps", value=3), "mixes by 6 numbers, got 10"),
+        (put("ops", 13, "steps", value=3), "as many thresholds for each channel, got 8"),
         (put("ops", 0, "dilation", value=0), "dilation must be"),
         (put("ops", 0, "dilation", value=200), "larger than its padded input"),
         (put("ops", 0, "dilation", value="2"), "must be an integer"),

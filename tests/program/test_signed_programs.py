@@ -23,7 +23,6 @@ from rheobase.program import (
     Flatten,
     Linear,
     Neuron,
-    OrPool,
     Program,
     Readout,
     RoundedNeuron,
@@ -170,11 +169,7 @@ def test_storage_of_signed_values():
     assert (wide[0].storage, wide[0].low, wide[0].high) == ("int16_t", -256, 254)
 
 
-def test_what_takes_no_signed_events():
-    ops = list(signal_program().ops)
-    ops[4] = OrPool(2, 2)
-    with pytest.raises(ProgramError, match=r"OrPool takes events or current, but what it reads gives signed"):
-        signal_program(ops=ops).validate()
+def test_signed_events_are_not_added_to_others():
     rng = np.random.default_rng(0)
     mixed = [
         Conv2d(weight(rng, (2, 2, 1, 1), 2)),

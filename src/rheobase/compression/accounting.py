@@ -20,7 +20,19 @@ from rheobase.compression.quantise import quantisers, weighted_layers
 from rheobase.program import Program, ranges
 from rheobase.program.c99.emitter import BYTES
 from rheobase.program.ir import FRAME
-from rheobase.program.ops import Conv2d, Delay, Linear, Neuron, Readout, Rescale, RoundedNeuron, TimeMix
+from rheobase.program.ops import (
+    Conv2d,
+    Delay,
+    Linear,
+    MultiThreshold,
+    Neuron,
+    Readout,
+    Rescale,
+    RoundedNeuron,
+    StepRescale,
+    TimeMix,
+)
+from rheobase.program.ops.step_rescale import COUNTER
 from rheobase.program.weight import BITS, packed_bytes
 
 LOGIT = 4  # bytes of the running sum of a class
@@ -36,7 +48,7 @@ class Bytes:
     resets: int  # of hard resets
     gains: int  # of neurons that keep rounded membranes, and of rescaled currents
     tables: int  # their levels and edges, and what mixes steps
-    membranes: int  # and the values of earlier steps that are mixed
+    membranes: int  # and the values of earlier steps that are mixed, and numbers of steps
     logits: int
 
     @property
@@ -74,11 +86,14 @@ def account(program: Program) -> Bytes:
             if isinstance(op, RoundedNeuron):
                 found["gains"] += op.gain.nbytes
                 found["tables"] += op.table_bytes
+        elif isinstance(op, MultiThreshold):
+            found["thresholds"] += op.threshold.nbytes
         elif isinstance(op, Rescale) and (
             op.wire is None or op.inputs == (FRAME,)
         ):  # a shift has no constants
             found["gains"] += op.gain.nbytes
             found["biases"] += op.bias.nbytes
+            found["membranes"] += COUNTER if isinstance(op, StepRescale) else 0
         elif isinstance(op, TimeMix):
             source = op.inputs[0]
             stored = f"{program.input_type}_t" if source == FRAME else analysis[source].storage

@@ -42,6 +42,7 @@ from rheobase.compression.lattice import (
     EXACT,
     LatticeBack,
     LatticeLinear,
+    LatticeMultiThreshold,
     LatticeNeuron,
     LatticeRescale,
     LatticeRoundedNeuron,
@@ -153,7 +154,7 @@ def sum_fraction(reach: float, limit: float, finest: int) -> int:
 def fit_rescale(bound: Tensor, unit: Tensor, offset: Tensor, fraction: int) -> LatticeRescale:
     """Module that brings integers of a `unit` and an `offset` by channel to the unit `2^-fraction` without offset.
 
-    Shape: `bound` (largest magnitude of the integers), `unit` and `offset` are float64 `[C]`.
+    Shape: `bound` (largest magnitude of the integers) float64 `[C]`; `unit` and `offset` float64 `[C]`, or `[T, C]` by step.
     """
     factor = unit * 2.0**fraction
     shift, gain = _gain(bound, factor)
@@ -206,6 +207,24 @@ def fit_rounded(
     )
 
 
+def fit_levels(levels: int, unit: Tensor, offset: Tensor) -> LatticeMultiThreshold:
+    """The integers at which `round(clip(x, 0, levels))` of `x = unit a + offset` takes its next value, halves to even:
+
+        y >= k  where  x >= k - 1/2 (k even) or x > k - 1/2 (k odd)
+
+    so nothing is rounded that the float model does not round.
+
+    Shape: `unit` (positive) and `offset` are float64 `[C]`; integers are below 2^24, what lies beyond is out of reach.
+    """
+    level = torch.arange(1, levels + 1, dtype=torch.float64)[:, None]
+    theta = (level - 0.5 - offset) / unit
+    nearest = torch.round(theta)
+    # what float division left a hair beside an integer is that integer
+    theta = torch.where((theta - nearest).abs() <= theta.abs() * 2.0**-40, nearest, theta)
+    theta = torch.where(level % 2 == 0, torch.ceil(theta), torch.floor(theta) + 1)
+    return LatticeMultiThreshold(theta.clamp(-EXACT, EXACT).float())
+
+
 def fit_mix(
     name: str, bound: Tensor, unit: Tensor, offset: Tensor, mixing: Tensor, thresholds: Tensor
 ) -> LatticeTimeMix:
@@ -214,23 +233,23 @@ def fit_mix(
         m[t, j] = round(M[t, j] 2^k),  theta[t, c] = ceil((V[t] - B_c sum over j of M[t, j]) / U_c 2^k)
 
     Shape: `bound` (largest |integer|), `unit` (positive) and `offset` are float64 `[C]`;
-    `mixing` `[T, T]`, `thresholds` `[T]` or `[T, C]`.
+    `mixing` `[T, T]` or `[C, T, T]`, `thresholds` `[T]` or `[T, C]`.
     Raises:
         LatticeError: the mixing is no lower triangle, or what is mixed is too large to tell its numbers apart.
     """
-    steps = len(thresholds)
-    if mixing.shape != (steps, steps) or bool((mixing.triu(1) != 0).any()):
+    steps, each = len(thresholds), mixing if mixing.dim() == 3 else mixing[None]
+    if each.shape not in ((1, steps, steps), (len(unit), steps, steps)) or bool((each.triu(1) != 0).any()):
         raise LatticeError(
-            f"neuron {name!r} must mix all channels by one lower triangle of as many steps as it has thresholds, got "
-            f"{list(mixing.shape)} for {steps} thresholds"
+            f"neuron {name!r} must mix all channels, or each, by one lower triangle of as many steps as it has thresholds, got "
+            f"{list(mixing.shape)} for {len(unit)} channels and {steps} thresholds"
         )
     largest = float(bound.max())
-    rows, scales = zip(*(_mixing_row(name, row, largest) for row in mixing), strict=True)
-    scale = torch.tensor(scales, dtype=torch.float64)[:, None]
-    theta = (thresholds.reshape(steps, -1) - mixing.sum(1, keepdim=True) * offset) / unit * scale
+    rows, scales = zip(*(_mixing_row(name, row, largest) for row in each.flatten(0, 1)), strict=True)
+    scale = torch.tensor(scales, dtype=torch.float64).reshape(-1, steps).T  # [T, 1 or C]
+    theta = (thresholds.reshape(steps, -1) - each.sum(2).T * offset) / unit * scale
     # what float division left a hair above an integer is that integer; out of reach is out of reach
     theta = torch.ceil(theta - theta.abs() * 2.0**-40).clamp(-INT32_MAX, INT32_MAX)
-    return LatticeTimeMix(torch.stack(rows), theta)
+    return LatticeTimeMix(torch.stack(rows).reshape(each.shape), theta)
 
 
 def _mixing_row(name: str, row: Tensor, largest: float) -> tuple[Tensor, float]:

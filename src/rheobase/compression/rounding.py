@@ -45,10 +45,10 @@ class _Lattice:
 
     def fire(self, name: str, neuron: nn.Module, args: tuple[Tensor, ...], spikes: Tensor) -> Tensor:
         """After a neuron: the lattice's spikes in the place of its own."""
-        assert isinstance(neuron, Neuron)
+        stand, lattice = self.hardened.sums[name], self.hardened.neurons()[name]
         with torch.no_grad():
-            current = args[0] * neuron.gain()
-            rounded = self.hardened.neurons()[name](self.hardened.sums[name].integers(current))
+            current = args[0] * neuron.gain() if isinstance(neuron, Neuron) else args[0]
+            rounded = lattice(stand.integers(current)) * stand.spike
         return spikes + (rounded.to(spikes.dtype) - spikes).detach()
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rheobase.cost.rules import FRAME_BITS, Rule, event_bytes, map_bytes, rules
 from rheobase.errors import DataError
 from rheobase.program.ir import FRAME, Program
-from rheobase.program.ops import Neuron, Op, Readout
+from rheobase.program.ops import Firing, Op, Readout
 from rheobase.program.ops.base import Shape
 from rheobase.program.reference import Trace, check_frames, slices
 
@@ -171,15 +171,15 @@ def _walk(program: Program, frames: NDArray[np.uint8], trace: Trace | None, part
     layer = 0
     for index, op in enumerate(program.ops):
         taken = [values[i] for i in op.inputs]
-        if isinstance(op, Neuron) and trace is not None:
+        if isinstance(op, Firing) and trace is not None:
             values[index] = trace.spikes[layer][:, part]
         elif trace is None or not all(_reads_shapes(program.ops[r]) for r in readers[index]):
             values[index] = op.run(*taken)
         else:  # only its shape matters to neurons, whose spikes are known
             values[index] = np.broadcast_to(np.int64(0), (*taken[0].shape[:2], *shapes[index]))
-        layer += isinstance(op, Neuron)
+        layer += isinstance(op, Firing)
         from_spikes = all(hidden[i] for i in op.inputs)
-        hidden[index] = isinstance(op, Neuron) or from_spikes
+        hidden[index] = isinstance(op, Firing) or from_spikes
         yield Step(
             index,
             taken,
@@ -194,7 +194,7 @@ def _walk(program: Program, frames: NDArray[np.uint8], trace: Trace | None, part
 
 def _reads_shapes(op: Op) -> bool:
     """Whether the work of an op follows from the shape of its input alone; that of recurrent neurons is in their spikes."""
-    return isinstance(op, Readout) or (isinstance(op, Neuron) and op.macs((1,)) == 0)
+    return isinstance(op, Readout) or (isinstance(op, Firing) and op.macs((1,)) == 0)
 
 
 def _row(program: Program, step: Step) -> Row:
@@ -203,7 +203,7 @@ def _row(program: Program, step: Step) -> Row:
     steps, samples = step.given.shape[:2]
     work = op.work(*step.taken)
     weight = getattr(op, "weight", None)
-    neuron = isinstance(op, Neuron)
+    neuron = isinstance(op, Firing)
     weights = 0 if weight is None else weight.bytes
     values = prod(step.shape) * steps
     read = sum(map_bytes(shape, bits) for shape, bits in zip(step.taken_shapes, step.taken_bits, strict=True))
@@ -244,7 +244,7 @@ def _check_trace(program: Program, trace: Trace, steps: int, samples: int) -> No
     wanted = [
         (steps, samples, *shape)
         for op, shape in zip(program.ops, program.shapes(), strict=True)
-        if isinstance(op, Neuron)
+        if isinstance(op, Firing)
     ]
     if [layer.shape for layer in trace.spikes] != wanted:
         found = [layer.shape for layer in trace.spikes]

@@ -16,8 +16,10 @@ from rheobase.program.ops import (
     Flatten,
     Gate,
     HeadMatMul,
+    HeadOrPool,
     HeadSum,
     Linear,
+    MultiThreshold,
     Neuron,
     Op,
     OrPool,
@@ -26,10 +28,12 @@ from rheobase.program.ops import (
     RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
+    StepRescale,
     SumPool,
     TimeMix,
 )
 from rheobase.program.ops.base import Shape
+from rheobase.program.ops.step_rescale import COUNTER
 from rheobase.program.weight import row_bytes
 
 Bits = tuple[int, ...]  # of one value of each input
@@ -142,6 +146,11 @@ def _rescale(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     return Rule(additions=2, multiplications=1, out_bits=BITS[storage], reads=True, writes=True, streams=True)
 
 
+def _step_rescale(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """As a change of unit, and the number of the step is kept."""
+    return replace(_rescale(op, shape, storage, in_bits), kept=COUNTER)
+
+
 def _flatten(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """Nothing moves: what is flattened lies where it lay."""
     return Rule(out_bits=in_bits[0])
@@ -183,6 +192,12 @@ def _recurrent(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     )
 
 
+def _multi_threshold(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
+    """A comparison a level at most: the first threshold that is not reached is the last that is looked at."""
+    levels = cast(MultiThreshold, op).levels
+    return Rule(additions=levels, out_bits=levels.bit_length(), reads=True, writes=True, streams=True)
+
+
 def _readout(op: Any, shape: Shape, storage: str, in_bits: Bits) -> Rule:
     """Sum and bias: 2 additions."""
     return Rule(additions=2, kept=prod(shape) * LOGIT, reads=True, streams=True)
@@ -197,15 +212,18 @@ RULES: dict[type[Op], Callable[[Any, Shape, str, Bits], Rule]] = {
     Gate: _gate,
     TimeMix: _time_mix,
     OrPool: _or_pool,
+    HeadOrPool: _or_pool,
     Add: _add,
     Concat: _concat,
     Rescale: _rescale,
+    StepRescale: _step_rescale,
     Flatten: _flatten,
     Delay: _delay,
     Neuron: _neuron,
     RoundedNeuron: _rounded_neuron,
     RecurrentNeuron: _recurrent,
     RecurrentRoundedNeuron: _recurrent,
+    MultiThreshold: _multi_threshold,
     Readout: _readout,
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 from rheobase.cost.operations import Row, Table
 from rheobase.cost.rules import FRAME_BITS, map_bytes, rules
 from rheobase.program.ir import FRAME, Program
-from rheobase.program.ops import Neuron
+from rheobase.program.ops import Firing
 from rheobase.program.ops.base import Shape
 from rheobase.program.weight import packed_bytes
 
@@ -35,7 +35,7 @@ def twin(program: Program, bits: int) -> Table:
         weight = getattr(op, "weight", None)
         macs = op.macs(*(shapes[i] for i in op.inputs))
         multiplies = macs > 0
-        neuron = isinstance(op, Neuron)
+        neuron = isinstance(op, Firing)
         outputs = prod(shapes[index])
         size = 0 if weight is None else packed_bytes(weight.shape, bits)
         read = sum(map_bytes(shapes[i], widths[i]) for i in op.inputs) if does.reads else 0

@@ -17,7 +17,7 @@ from rheobase.engine.memory import RunMemory, steps_held
 from rheobase.engine.plan import plan
 from rheobase.errors import DataError, unknown
 from rheobase.program.ir import Program
-from rheobase.program.ops import Neuron
+from rheobase.program.ops import Firing
 from rheobase.program.ops.base import whole
 from rheobase.program.reference import Trace, check_frames
 
@@ -117,7 +117,7 @@ class Engine:
         spikes = [
             np.zeros((steps, samples, *shape), op.spike_type)
             for op, shape in zip(self.program.ops, self.program.shapes(), strict=True)
-            if isinstance(op, Neuron)
+            if isinstance(op, Firing)
         ]
         logits = self._run(frames, spikes)
         return Trace(spikes, logits.astype(np.int64))

@@ -86,13 +86,13 @@ class RunMemory:
     def spikes(self, index: int, steps: int) -> NDArray[Any]:
         """Spikes of a layer in the last call of `steps` steps.
 
-        Shape: uint8 (int8 of a layer that runs by its own C) `[steps, C, H, W]`.
+        Shape: uint8 (int32 of a layer that runs by its own C) `[steps, C, H, W]`.
         """
         layer, kept = self._layers.array[index], self._maps[index]
         if layer.head == OWN and kept is not None:
             shape = (self.steps, layer.out_height, layer.out_width, layer.pitch)
             last = kept[: 4 * prod(shape)].view(np.int32).reshape(shape)[:steps, ..., : layer.out_channels]
-            return np.ascontiguousarray(np.moveaxis(last, -1, 1).astype(np.int8))
+            return np.ascontiguousarray(np.moveaxis(last, -1, 1))
         words = self._spikes[index][:steps].astype("<u8", copy=False)
         bits = np.unpackbits(words.view(np.uint8), axis=-1, count=layer.out_channels, bitorder="little")
         return np.ascontiguousarray(np.moveaxis(bits, -1, 1))

@@ -17,6 +17,7 @@ from rheobase.program.ir import FRAME, Program
 from rheobase.program.ops import (
     Add,
     Conv2d,
+    Firing,
     Flatten,
     HeadMatMul,
     Linear,
@@ -101,7 +102,7 @@ class Stage:
     @property
     def fires(self) -> bool:
         """Whether neurons end the layer."""
-        return isinstance(self.ends if self.own is None else self.own.op, Neuron)
+        return isinstance(self.ends if self.own is None else self.own.op, Firing)
 
     @property
     def rows(self) -> int:

@@ -10,6 +10,7 @@ weights must stay in float32, as ONNX Runtime convolves nothing else. Floors, co
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,17 @@ from rheobase.program.ops import (
     Flatten,
     Gate,
     HeadMatMul,
+    HeadOrPool,
     HeadSum,
     Linear,
+    MultiThreshold,
     Neuron,
     Op,
     OrPool,
     Readout,
     Rescale,
     RoundedNeuron,
+    StepRescale,
     SumPool,
     TimeMix,
 )
@@ -242,6 +246,13 @@ def _or_pool(b: _Builder, op: OrPool, shape: Shape, x: _Value) -> _Value:
     return _Value(name, shape, x.kind)
 
 
+def _head_or_pool(b: _Builder, op: HeadOrPool, shape: Shape, x: _Value) -> _Value:
+    """The matrices as maps, channel by channel of a head as rows."""
+    matrices = b.reshape(x.name, [-1, *op.matrices(shape)])
+    most = _or_pool(b, op.pool, op.matrices(shape), _Value(matrices, op.matrices(shape), x.kind))
+    return _Value(b.reshape(most.name, [-1, *shape]), shape, x.kind)
+
+
 def _head_sum(b: _Builder, op: HeadSum, shape: Shape, x: _Value) -> _Value:
     """The channels of a head as an axis that is summed."""
     kind = b.enough()
@@ -271,14 +282,23 @@ def _head_matmul(b: _Builder, op: HeadMatMul, shape: Shape, first: _Value, secon
 
 
 def _time_mix(b: _Builder, op: TimeMix, shape: Shape, x: _Value) -> _Value:
-    """Mixed at once: the triangle times `[T, N * values]`."""
-    kind, steps = b.enough(), b.program.T
-    flat = b.reshape(b.held(x, kind), [steps, -1])
-    sums = b.node("MatMul", b.constant(op.matrix[:steps, :steps], kind), flat)
-    thresholds = op.threshold.reshape(op.steps, 1, op.channels, *[1] * (len(shape) - 1))[:steps]
-    by_step = b.reshape(sums, [steps, -1, *shape])
-    fired = b.node("GreaterOrEqual", by_step, b.constant(thresholds, kind))
+    """Mixed at once: each channel's triangle times `[T, N * places]`."""
+    kind, steps, channels, places = b.enough(), b.program.T, op.channels, prod(shape[1:])
+    whole = b.reshape(b.held(x, kind), [steps, -1, channels, places])
+    flat = b.reshape(b.node("Transpose", whole, perm=[2, 0, 1, 3]), [channels, steps, -1])
+    mixed = b.node("MatMul", b.constant(op.matrices[:, :steps, :steps], kind), flat)
+    sums = b.node("Transpose", b.reshape(mixed, [channels, steps, -1, places]), perm=[1, 2, 0, 3])
+    thresholds = op.threshold.reshape(op.steps, 1, channels, 1)[:steps]
+    fired = b.node("GreaterOrEqual", sums, b.constant(thresholds, kind))
     return _Value(b.reshape(b.cast(fired, np.float32), [-1, *shape]), shape, np.float32)
+
+
+def _multi_threshold(b: _Builder, op: MultiThreshold, shape: Shape, x: _Value) -> _Value:
+    """The levels as an axis along which ones are summed."""
+    kind, axis = b.enough(), b.constant([1], np.int64)
+    levels = b.constant(op.threshold.reshape(1, op.levels, -1, *[1] * (len(shape) - 1)), kind)
+    reached = b.node("GreaterOrEqual", b.node("Unsqueeze", b.held(x, kind), axis), levels)
+    return _Value(b.node("ReduceSum", b.cast(reached, np.float32), axis, keepdims=0), shape, np.float32)
 
 
 def _flatten(b: _Builder, op: Flatten, shape: Shape, x: _Value) -> _Value:
@@ -301,9 +321,25 @@ def _rescale(b: _Builder, op: Rescale, shape: Shape, x: _Value) -> _Value:
     return _Value(b.node("Add", scaled, b.by_channel(op.bias, shape, kind)), shape, kind)
 
 
+def _step_rescale(b: _Builder, op: StepRescale, shape: Shape, x: _Value) -> _Value:
+    """Steps as an axis of gains and biases."""
+    kind, steps = b.enough(), b.program.T
+    whole = b.reshape(b.held(x, kind), [steps, -1, *shape])
+    gain, bias = (
+        b.constant(each.reshape(op.steps, 1, -1, *[1] * (len(shape) - 1))[:steps], kind)
+        for each in (op.gain, op.bias)
+    )
+    scaled = b.node("Add", _shifted(b, b.node("Mul", whole, gain), op.gain_shift, kind), bias)
+    return _Value(b.reshape(scaled, [-1, *shape]), shape, kind)
+
+
 def _gained(b: _Builder, x: str, gain: Any, shift: int, shape: Shape, kind: type[Any]) -> str:
     """`floor((x * gain + 2^(shift - 1)) / 2^shift)`."""
-    product = b.node("Mul", x, b.by_channel(gain, shape, kind))
+    return _shifted(b, b.node("Mul", x, b.by_channel(gain, shape, kind)), shift, kind)
+
+
+def _shifted(b: _Builder, product: str, shift: int, kind: type[Any]) -> str:
+    """`floor((product + 2^(shift - 1)) / 2^shift)`."""
     if shift == 0:
         return product
     half = b.node("Add", product, b.constant(1 << (shift - 1), kind))
@@ -385,14 +421,17 @@ WRITERS: dict[type[Op], Callable[..., _Value]] = {
     Linear: _linear,
     SumPool: _sum_pool,
     OrPool: _or_pool,
+    HeadOrPool: _head_or_pool,
     HeadSum: _head_sum,
     Gate: _gate,
     HeadMatMul: _head_matmul,
     TimeMix: _time_mix,
+    MultiThreshold: _multi_threshold,
     Flatten: _flatten,
     Add: _add,
     Concat: _concat,
     Rescale: _rescale,
+    StepRescale: _step_rescale,
     Neuron: _neuron,
     RoundedNeuron: _neuron,
     Readout: _readout,

@@ -21,6 +21,7 @@ from rheobase.program.ops import (
     Flatten,
     HeadSum,
     Linear,
+    MultiThreshold,
     Neuron,
     Op,
     OrPool,
@@ -192,10 +193,14 @@ def from_program(program: Program) -> Sketch:
                     )
                 nodes.append(_neuron(op, common | {"inputs": (place,)}))
                 losses += _neuron_losses(common["name"], op, analysis[first], program.T)
+        elif isinstance(op, MultiThreshold):
+            raise ExchangeError(
+                f"{program.label(index)} fires integers up to {op.levels}, which neurons outside of programs do not"
+            )
         elif isinstance(op, OrPool):
-            if kinds[index] == "current":
+            if kinds[index] != "events":
                 raise ExchangeError(
-                    f"{program.label(index)} takes the maximum of currents, which formats of spikes cannot say"
+                    f"{program.label(index)} takes the maximum of currents or signed events, which formats of spikes cannot say"
                 )
             put_or_pool(
                 nodes, inputs[0], shape[0], shapes[index], common["name"], op.kernel, op.stride, op.padding

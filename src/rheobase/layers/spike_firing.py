@@ -4,7 +4,8 @@
     s_d = 1[d < n],  d = 0..D-1,   y = (1/norm) sum_d s_d             inference, in D virtual steps
 
 so that W y + b, and every sum of such, is the same whether W meets the integer or the spikes one after the other. The gradient of
-the rounding is straight through, 1 within [0, D] and 0 outside. Halves are rounded to even.
+the rounding is straight through, 1 within [0, D] and 0 outside. Halves are rounded to even. An integer program counts the
+thresholds k - 1/2 that x reaches.
 
 Source: Yao et al., Scaling Spike-driven Transformer with Efficient Spike Firing Approximation Training, TPAMI 2025, arXiv
 2411.16061, eq. 7-11 and released code (D = 4; norm = D, and 1 before the classifier).

@@ -10,8 +10,8 @@ from typing import Literal
 
 from rheobase.errors import ProgramError
 from rheobase.program import ranges
-from rheobase.program.ops import Neuron, Op, Readout, TimeMix
-from rheobase.program.ops.base import Kind, Shape, whole
+from rheobase.program.ops import Firing, Op, Readout
+from rheobase.program.ops.base import MOST_STEPS, Kind, Shape, whole
 
 VERSION = 3
 FRAME = -1  # the input that is no op's result
@@ -57,14 +57,14 @@ class Program:
         object.__setattr__(self, "metadata", dict(self.metadata))
 
     @property
-    def neurons(self) -> list[Neuron]:
+    def neurons(self) -> list[Firing]:
         """The neuron layers, in order."""
-        return [op for op in self.ops if isinstance(op, Neuron)]
+        return [op for op in self.ops if isinstance(op, Firing)]
 
     @property
     def most_steps(self) -> int:
-        """Steps that it can run from a reset on, logits apart: an op that mixes all steps so far has an end."""
-        return min((op.steps for op in self.ops if isinstance(op, TimeMix)), default=65535)
+        """Steps that it can run from a reset on, logits apart: an op with numbers by step has an end."""
+        return min((op.most_steps for op in self.ops), default=MOST_STEPS)
 
     @property
     def classes(self) -> int:
@@ -148,7 +148,7 @@ class Program:
             whole(size, "input_shape", 1, 65535)
         if math.prod(self.input_shape) > LARGEST_MAP:
             raise ProgramError(f"input_shape {self.input_shape} has more than {LARGEST_MAP} values")
-        whole(self.T, "T", 1, 65535)
+        whole(self.T, "T", 1, MOST_STEPS)
         if len(self.ops) > MOST_OPS:
             raise ProgramError(f"a program has at most {MOST_OPS} ops, got {len(self.ops)}")
         if not isinstance(self.logit_scale, float) or not 0 < self.logit_scale < math.inf:

@@ -19,9 +19,11 @@ from rheobase.compression.lattice import (
     LatticeFlatten,
     LatticeGate,
     LatticeHeadMatMul,
+    LatticeHeadOrPool,
     LatticeHeadSum,
     LatticeLinear,
     LatticeModule,
+    LatticeMultiThreshold,
     LatticeNeuron,
     LatticeOrPool,
     LatticeReadout,
@@ -40,8 +42,10 @@ from rheobase.program.ops import (
     Flatten,
     Gate,
     HeadMatMul,
+    HeadOrPool,
     HeadSum,
     Linear,
+    MultiThreshold,
     Neuron,
     Op,
     OrPool,
@@ -50,6 +54,7 @@ from rheobase.program.ops import (
     RecurrentRoundedNeuron,
     Rescale,
     RoundedNeuron,
+    StepRescale,
     SumPool,
     TimeMix,
 )
@@ -118,6 +123,10 @@ def _head_sum(name: str, module: LatticeHeadSum) -> Op:
     return HeadSum(module.heads, name=name)
 
 
+def _head_or_pool(name: str, module: LatticeHeadOrPool) -> Op:
+    return HeadOrPool(module.heads, module.kernel, name=name)
+
+
 def _gate(name: str, module: LatticeGate) -> Op:
     return Gate(name=name)
 
@@ -127,7 +136,10 @@ def _head_matmul(name: str, module: LatticeHeadMatMul) -> Op:
 
 
 def _rescale(name: str, module: LatticeRescale) -> Op:
-    return Rescale(_integers(module.gain), _integers(module.bias), module.gain_shift, name=name)
+    gain, bias = (_integers(each.flatten()) for each in (module.gain, module.bias))
+    if module.gain.dim() > 1:
+        return StepRescale(gain, bias, module.gain_shift, steps=len(module.gain), name=name)
+    return Rescale(gain, bias, module.gain_shift, name=name)
 
 
 def _flatten(name: str, module: LatticeFlatten) -> Op:
@@ -181,10 +193,14 @@ def _back(back: LatticeBack | None) -> dict[str, Any]:
     return {"weight": weight, "back_gain": _integers(back.gain), "back_shift": back.gain_shift}
 
 
+def _multi_threshold(name: str, module: LatticeMultiThreshold) -> Op:
+    return MultiThreshold(_integers(module.threshold.flatten()), len(module.threshold), name=name)
+
+
 def _time_mix(name: str, module: LatticeTimeMix) -> Op:
-    steps = len(module.mixing)
+    steps = len(module.threshold)
     rows, columns = torch.tril_indices(steps, steps)
-    mixing, threshold = module.mixing[rows, columns], module.threshold.flatten()
+    mixing, threshold = module.mixing[:, rows, columns].flatten(), module.threshold.flatten()
     return TimeMix(_integers(mixing), _integers(threshold), steps, name=name)
 
 
@@ -214,6 +230,7 @@ MAKERS: dict[type[nn.Module], Callable[..., Op]] = {
     LatticeAdd: _add,
     LatticeConcat: _concat,
     LatticeHeadSum: _head_sum,
+    LatticeHeadOrPool: _head_or_pool,
     LatticeGate: _gate,
     LatticeHeadMatMul: _head_matmul,
     LatticeRescale: _rescale,
@@ -221,6 +238,7 @@ MAKERS: dict[type[nn.Module], Callable[..., Op]] = {
     LatticeDelay: _delay,
     LatticeRoundedNeuron: _rounded_neuron,
     LatticeNeuron: _neuron,
+    LatticeMultiThreshold: _multi_threshold,
     LatticeTimeMix: _time_mix,
     LatticeReadout: _readout,
 }

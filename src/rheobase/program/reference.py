@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rheobase.errors import DataError
 from rheobase.program.ir import FRAME, Program
-from rheobase.program.ops import Neuron, Op
+from rheobase.program.ops import Firing, Op
 
 CHUNK = 1 << 22  # window values of the widest layer that are computed at a time
 
@@ -20,7 +20,8 @@ class Trace:
 
     The running logits after each step are `np.cumsum(trace.logits, axis=0)`.
 
-    Shape: `spikes[i]` uint8 (int8 of ternary neurons) `[T, N, C, H, W]` (or `[T, N, C]`); `logits` int64 `[T, N, K]`.
+    Shape: `spikes[i]` uint8 (int8 of ternary neurons; of others zeros and ones, or the integers that they fire)
+    `[T, N, C, H, W]` (or `[T, N, C]`); `logits` int64 `[T, N, K]`.
     """
 
     spikes: list[NDArray[Any]]
@@ -73,7 +74,7 @@ def check_frames(program: Program, frames: NDArray[Any]) -> NDArray[Any]:
         )
     if len(frames) > program.most_steps:
         raise DataError(
-            f"program {program.name!r} mixes at most {program.most_steps} steps, the frames have {len(frames)}"
+            f"program {program.name!r} has numbers by step for {program.most_steps} steps, the frames have {len(frames)}"
         )
     return frames
 
@@ -103,7 +104,7 @@ def _run(program: Program, frames: NDArray[Any], keep: bool) -> Trace:
     layers: list[NDArray[Any]] = []
     result: NDArray[Any] = frames
     for op, _, result in walk(program, frames):
-        if keep and isinstance(op, Neuron):
+        if keep and isinstance(op, Firing):
             layers.append(result)
     return Trace(layers, result)
 

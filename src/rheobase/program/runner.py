@@ -17,7 +17,7 @@ from rheobase.program.c99.emitter import fill
 from rheobase.program.c99.generator import generate
 from rheobase.program.early_exit import NEVER
 from rheobase.program.ir import Program
-from rheobase.program.ops import Neuron
+from rheobase.program.ops import Firing
 from rheobase.program.reference import Trace, check_frames
 
 FLAGS = ("-std=c99", "-O3", "-march=native")
@@ -69,7 +69,7 @@ class CompiledProgram:
         frames = check_frames(self.program, frames)
         layers = []
         for op, shape in zip(self.program.ops, self.program.shapes(), strict=True):
-            if isinstance(op, Neuron):
+            if isinstance(op, Firing):
                 last = (*shape[1:], shape[0])  # the C keeps maps channel-last
                 layers.append(np.zeros((*frames.shape[:2], *last), op.spike_type))
         logits = self._call(self._traced, frames, layers)

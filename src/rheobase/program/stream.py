@@ -13,7 +13,7 @@ from rheobase.errors import ProgramError
 from rheobase.program.c99.emitter import fill
 from rheobase.program.c99.generator import generate
 from rheobase.program.ir import Program
-from rheobase.program.ops import TimeMix
+from rheobase.program.ops.base import MOST_STEPS
 from rheobase.program.reference import check_frames
 
 FLAGS = ("-std=c99", "-O2")
@@ -23,14 +23,15 @@ class ProgramStream:
     """One instance of a program under way, any number of steps long.
 
     Raises:
-        ProgramError: the program is not valid, or mixes a fixed number of steps, which has an end.
+        ProgramError: the program is not valid, or has numbers by step, which have an end.
         CompilerError: there is no C compiler, or it failed.
     """
 
     def __init__(self, program: Program) -> None:
-        if any(isinstance(op, TimeMix) for op in program.ops):
+        if program.most_steps < MOST_STEPS:
             raise ProgramError(
-                f"program {program.name!r} mixes {program.most_steps} steps and is reset then: it cannot run on a stream"
+                f"program {program.name!r} has numbers by step for {program.most_steps} steps and is reset then: it cannot run "
+                "on a stream"
             )
         self.program = program
         source = generate(program)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from rheobase.compression import Hardened, harden
-from rheobase.compression.lattice import LatticeNeuron
+from rheobase.compression.lattice import LatticeFiring
 from rheobase.cost import Table, count
 from rheobase.datasets import DataSet
 from rheobase.errors import CheckpointError, DataError, ProgramError
@@ -22,9 +22,8 @@ from rheobase.files import atomic_write_json
 from rheobase.objectives import capture
 from rheobase.program import (
     CompiledProgram,
-    Neuron,
     Program,
-    TimeMix,
+    Readout,
     Trace,
     Verification,
     compare,
@@ -154,14 +153,14 @@ def _calibrated(compiled: CompiledProgram, data: DataSet, lost: float) -> int:
 def _layers(program: Program, tables: Sequence[Table]) -> list[dict[str, Any]]:
     """One entry for each op that multiplies: bytes, and work per sample over all steps.
 
-    What neurons keep counts with the op whose values they read, through sums and pools; with none, they have an entry.
+    What neurons and others keep counts with the op whose values they read, through sums and pools; with none, they have an entry.
     """
     samples = sum(table.samples for table in tables)
     layers: list[dict[str, Any]] = []
     read: dict[int, dict[str, Any]] = {}  # the entry that an op's values come from
     for index, op in enumerate(program.ops):
         row = tables[0].rows[index]
-        state = row.bytes_membranes if isinstance(op, Neuron | TimeMix) else 0
+        state = 0 if isinstance(op, Readout) else row.bytes_membranes
         if row.macs or (state and op.inputs[0] not in read):
             weight = getattr(op, "weight", None)
             work = sum(table.rows[index].synaptic_operations * table.samples for table in tables)
@@ -215,7 +214,7 @@ def hardened_trace(model: Hardened, frames: NDArray[Any]) -> Trace:
     Shape:
         frames `[T, N, C, H, W]` of the model's `input_type`
     """
-    neurons = {f"ops.{i}": module for i, module in enumerate(model.ops) if isinstance(module, LatticeNeuron)}
+    neurons = {f"ops.{i}": module for i, module in enumerate(model.ops) if isinstance(module, LatticeFiring)}
     with capture(model, list(neurons)) as captured:
         logits = model(torch.from_numpy(frames).float())
     found = captured.spikes(steps=len(frames)).items()

@@ -16,10 +16,11 @@ The model's graph is followed from the input on. Every value on the way is integ
 
     float = unit * integer + offset
 
-Batch-norm and average pooling change what the integers stand for. Spikes and counts of one unit are added as they are; any other
-values that are added become currents in one unit for all channels (`LatticeRescale`), and so does a current that a layer with
-weights reads, or a neuron where rows cannot be turned for it alone. A layer with two inputs
-multiplies what they stand for: without offsets, and with one unit for all channels that it sums. How units, thresholds and
+Batch-norm and average pooling change what the integers stand for. Spikes and counts of one unit are added as they are; any
+other values that are added become currents in one unit for all channels (`LatticeRescale`), and so does a current that a layer
+with weights reads, or a neuron where rows cannot be turned for it alone. A layer with two inputs multiplies what they stand
+for: without offsets, and with one unit for all channels that it sums. A neuron that fires integers without a membrane becomes
+the thresholds that its integers lie between, in whatever unit they are, so that nothing is rounded. How units, thresholds and
 widths are chosen: `fitting`.
 
 `harden.py` walks the graph, `builder.py` holds what has become of it, and the other files say what each kind of layer becomes.

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rheobase.compression.fitting import SUM_LIMIT, finest_sum, fit_rescale, sum_fraction
 from rheobase.compression.hardening.value import Rows, Value
@@ -14,7 +15,7 @@ from rheobase.compression.lattice import (
     LatticeReadout,
     LatticeRescale,
     Sum,
-    rescaled,
+    shifted_product,
 )
 from rheobase.compression.quantise import quantisers
 from rheobase.errors import LatticeError
@@ -74,15 +75,20 @@ class Builder:
             return x
         key = (x.place, fraction, tuple(x.unit.tolist()), tuple(x.offset.tolist()))
         if key not in self.brought:
-            rescale = fit_rescale(x.magnitude, x.unit, x.offset, fraction)
-            ends = [
-                rescaled(end, rescale.gain, rescale.gain_shift, 0) + rescale.bias for end in (x.low, x.high)
-            ]
             source = name if x.place < 0 else self.nodes[x.place][0]
-            place = self.put(f"{source}.rescale", rescale, x)
-            low, high = torch.minimum(*ends), torch.maximum(*ends)
-            self.brought[key] = Value(place, x.shape, False, unit, unit * 0, low, high)
+            self.brought[key] = self.rescaled(f"{source}.rescale", x, x.unit, x.offset, fraction)
         return self.brought[key]
+
+    def rescaled(self, name: str, x: Value, unit: Tensor, offset: Tensor, fraction: int) -> Value:
+        """Integers that stand for `unit * integer + offset` as a current in the unit `2^-fraction`.
+
+        Shape: `unit` and `offset` are float64 `[C]`, or `[T, C]` where they change from step to step.
+        """
+        module = fit_rescale(x.magnitude, unit, offset, fraction)
+        gain, bias = (each.reshape(-1, x.shape[0]) for each in (module.gain, module.bias))
+        ends = torch.cat([shifted_product(end, gain, module.gain_shift) + bias for end in (x.low, x.high)])
+        one = torch.full_like(x.unit, 2.0**-fraction)
+        return Value(self.put(name, module, x), x.shape, False, one, one * 0, ends.amin(0), ends.amax(0))
 
     def shifted(self, name: str, x: Value, shift: int) -> Value:
         """Events, or integers of any units, as a current `shift` bits higher."""

@@ -28,7 +28,9 @@ from rheobase.layers import (
     Linear,
     MaxPool2d,
     PadShortcut,
+    SpikeFiring,
 )
+from rheobase.layers.attention.driven import TokenErode
 from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum, MapSum, Scale
 from rheobase.models import SpikingModel
 from rheobase.neurons import Neuron, Recurrent
@@ -49,12 +51,14 @@ ONE_INPUT: list[tuple[type, Rule]] = [
     (nn.Identity, units.identity),
     (Recurrent, neurons.recurrent),
     (Neuron, neurons.neuron),
+    (SpikeFiring, neurons.spike_firing),
     (MixesTime, neurons.mixes_time),
     (AvgPool2d, pools.mean),
     (GlobalAvgPool2d, pools.global_mean),
     (MaxPool2d, pools.maximum),
     (MapSum, pools.map_sum),
     (HeadSum, tokens.head_sum),
+    (TokenErode, tokens.token_erode),
     (HeadScale, units.head_scale),
 ]
 TWO_INPUTS: list[tuple[type, Rule]] = [

@@ -1,16 +1,21 @@
 """Neurons: thresholds, biases and membranes on the lattice."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from rheobase.compression.fitting import Back, fit, fit_mix, fit_rounded
+from rheobase.compression.fitting import Back, fit, fit_levels, fit_mix, fit_rounded
 from rheobase.compression.hardening.builder import Builder
 from rheobase.compression.hardening.value import Rows, Value
 from rheobase.compression.lattice import EXACT, LatticeLinear, LatticeModule, Sum
 from rheobase.compression.protocols import MixesTime
 from rheobase.compression.quantise import latent_weight
 from rheobase.errors import LatticeError
+from rheobase.layers import SpikeFiring
 from rheobase.neurons import Neuron, Recurrent
+from rheobase.neurons.saccadic import SaccadicNeuron, folded_thresholds
+from rheobase.program.ops.multi_threshold import MOST_LEVELS
 
 COUNTED = 2.0**-12  # of a threshold: what one count must weigh for a membrane of 16 bits to count in counts
 
@@ -47,10 +52,28 @@ def _fired(b: Builder, name: str, layer: Neuron, x: Value, back: Back | None) ->
 
 def mixes_time(b: Builder, name: str, layer: MixesTime, x: Value) -> Value:
     """Spikes of thresholds on mixed steps."""
-    if not x.rising or x.signed:
+    if not x.rising:
         x = b.in_one_unit(name, [x])[0]
     mixing, thresholds = layer.mixing_matrix().detach().double(), layer.thresholds().detach().double()
+    if isinstance(layer, SaccadicNeuron) and layer.config.infer == "decoupled":
+        thresholds, mixing = folded_thresholds(mixing, thresholds), torch.eye(len(thresholds)).double()
     return _spikes(b, name, fit_mix(name, x.magnitude, x.unit, x.offset, mixing, thresholds), x)
+
+
+def spike_firing(b: Builder, name: str, layer: SpikeFiring, x: Value) -> Value:
+    """Thresholds in each channel's own unit, or in the common one of currents; the norm goes into the unit of what is fired."""
+    if layer.levels > MOST_LEVELS:
+        raise LatticeError(f"layer {name!r} fires up to {layer.levels}, and a program at most {MOST_LEVELS}")
+    turned = x.rows is not None and x.turns and bool((x.unit != 0).all())
+    if float(x.magnitude.max()) >= EXACT or not (turned or x.rising):
+        x = b.in_one_unit(name, [x])[0]
+    elif turned and x.rows is not None:
+        x.rows.turn(x.unit)
+        x = replace(x, unit=x.unit.abs())
+    b.sums[name] = Sum(x.unit, x.offset, 0, 1 / layer.norm)
+    place = b.put(name, fit_levels(layer.levels, x.unit, x.offset), x)
+    one = torch.ones_like(x.unit)
+    return Value(place, x.shape, True, one / layer.norm, one * 0, one * 0, one * layer.levels)
 
 
 def _full(b: Builder, name: str, layer: Neuron, x: Value, back: Back | None) -> Value:

@@ -46,8 +46,6 @@ def maximum(b: Builder, name: str, layer: nn.MaxPool2d, x: Value) -> Value:
         raise LatticeError(
             f"layer {name!r}: only maximum pooling with dilation=1 and ceil_mode=False can be hardened"
         )
-    if x.signed:  # the program takes no maximum of signed events
-        x = b.in_one_unit(name, [x])[0]
     if bool((x.unit < 0).any()):
         if x.rows is not None and x.turns:
             x.rows.turn(x.unit)

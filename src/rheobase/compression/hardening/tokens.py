@@ -1,5 +1,7 @@
 """What attention is made of: sums within heads, gates and products of matrices."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,8 +9,15 @@ from torch import Tensor
 from rheobase.compression.fitting import INT32_MAX
 from rheobase.compression.hardening.builder import Builder
 from rheobase.compression.hardening.value import Value
-from rheobase.compression.lattice import EXACT, LatticeGate, LatticeHeadMatMul, LatticeHeadSum
+from rheobase.compression.lattice import (
+    EXACT,
+    LatticeGate,
+    LatticeHeadMatMul,
+    LatticeHeadOrPool,
+    LatticeHeadSum,
+)
 from rheobase.errors import LatticeError, ProgramError
+from rheobase.layers.attention.driven import TokenErode
 from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum
 from rheobase.program import ops
 from rheobase.program.ops import Bounds
@@ -22,6 +31,20 @@ def head_sum(b: Builder, name: str, layer: HeadSum, x: Value) -> Value:
     unit, offset = (each.reshape(layer.heads, -1) for each in (x.unit, x.offset))
     place = b.put(name, LatticeHeadSum(layer.heads, wide=wide), x)
     return Value(place, shape, x.events, unit[:, 0], offset.sum(1), low, high)
+
+
+def token_erode(b: Builder, name: str, layer: TokenErode, x: Value) -> Value:
+    """The largest integers of windows that cross channels: all of a head stand for floats alike, and rise with them."""
+    heads = layer.heads
+    if x.shape[0] % heads:
+        raise LatticeError(f"layer {name!r}: {heads} heads do not divide the {x.shape[0]} channels")
+    stand = torch.stack([x.unit, x.offset]).reshape(2, heads, -1)
+    if not x.rising or not bool((stand == stand[..., :1]).all()):
+        x = b.in_one_unit(name, [x])[0]
+    op = ops.HeadOrPool(heads, layer.kernel)
+    _, low, high, _ = _reached(name, op, x)
+    place = b.put(name, LatticeHeadOrPool(heads), x)
+    return replace(x, place=place, low=low, high=high, rows=None)
 
 
 def gate(b: Builder, name: str, layer: Gate, mask: Value, x: Value) -> Value:
@@ -96,7 +119,7 @@ def _bounds(name: str, op: ops.Op, *values: Value) -> Bounds:
     ranges = []
     for x in values:
         low, high = (end.numpy().astype(np.int64) for end in (x.low, x.high))
-        ranges.append(Bounds(low, high, 0, "uint32_t" if x.events else "int32_t"))
+        ranges.append(Bounds(low, high, 0, "uint32_t" if x.events and not x.signed else "int32_t"))
     try:
         op.output_shape(*shapes)
         return op.bounds(*ranges, *shapes, steps=1)

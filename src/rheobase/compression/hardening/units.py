@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from rheobase.compression.fitting import SUM_LIMIT, sum_fraction
 from rheobase.compression.hardening.builder import Builder
 from rheobase.compression.hardening.value import Value
 from rheobase.compression.lattice import LatticeConcat, LatticeFlatten
@@ -29,18 +30,15 @@ def scale(b: Builder, name: str, layer: Scale, x: Value) -> Value:
 
 
 def head_scale(b: Builder, name: str, layer: HeadScale, x: Value) -> Value:
-    """Another unit for each head, the same at every step."""
-    by_step = layer.factor.detach().double().reshape(-1, layer.heads)
-    if not bool((by_step == by_step[0]).all()):
-        raise LatticeError(
-            f"layer {name!r} scales heads differently from step to step ({layer.T} steps), and the unit of an integer cannot "
-            "change with time: train one factor a head (T=None)"
-        )
+    """Another unit for each head; factors that change from step to step make a current in a unit that does not."""
     heads = layer.heads
     if x.shape[0] % heads:
         raise LatticeError(f"layer {name!r} scales {heads} heads, which do not divide {x.shape[0]} channels")
-    factor = by_step[0].repeat_interleave(x.shape[0] // heads)
-    return replace(x, unit=x.unit * factor, offset=x.offset * factor)
+    factor = layer.factor.detach().double().reshape(-1, heads).repeat_interleave(x.shape[0] // heads, 1)
+    if bool((factor == factor[0]).all()):
+        return replace(x, unit=x.unit * factor[0], offset=x.offset * factor[0])
+    fraction = sum_fraction(float((x.reach * factor.abs()).max()), SUM_LIMIT, b.finest)
+    return b.rescaled(name, x, x.unit * factor, x.offset * factor, fraction)
 
 
 def batch_norm(b: Builder, name: str, layer: nn.BatchNorm2d, x: Value) -> Value:
@@ -56,10 +54,10 @@ def batch_norm(b: Builder, name: str, layer: nn.BatchNorm2d, x: Value) -> Value:
 
 
 def concat(b: Builder, name: str, layer: Concat, first: Value, second: Value) -> Value:
-    """Each channel keeps its unit; beside a current, events become one."""
+    """Each channel keeps its unit; beside another kind of value, events become a current."""
     if first.shape[1:] != second.shape[1:]:
         raise LatticeError(f"layer {name!r} joins maps of {first.shape} and {second.shape}")
-    if first.events != second.events:
+    if (first.events, first.signed) != (second.events, second.signed):
         first, second = (b.shifted(name, x, 0) if x.events else x for x in (first, second))
     unit, offset = torch.cat([first.unit, second.unit]), torch.cat([first.offset, second.offset])
     low, high = torch.cat([first.low, second.low]), torch.cat([first.high, second.high])

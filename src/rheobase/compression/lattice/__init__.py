@@ -6,13 +6,20 @@ Currents of neurons with rounded membranes may pass 2^24; they stay below 2^31 a
 Sums that may pass 2^24 (`wide` modules) are float64 too, until a `LatticeRescale` brings them below it.
 """
 
-from rheobase.compression.lattice.base import EXACT, LatticeModule, held
+from rheobase.compression.lattice.base import EXACT, LatticeFiring, LatticeModule, held
 from rheobase.compression.lattice.delay import LatticeDelay
 from rheobase.compression.lattice.hardened import Hardened, LatticeReadout
-from rheobase.compression.lattice.joins import LatticeAdd, LatticeConcat, LatticeRescale, rescaled
+from rheobase.compression.lattice.joins import LatticeAdd, LatticeConcat, LatticeRescale, shifted_product
+from rheobase.compression.lattice.multi_threshold import LatticeMultiThreshold
 from rheobase.compression.lattice.neurons import LatticeBack, LatticeNeuron, LatticeRoundedNeuron, Sum
 from rheobase.compression.lattice.pools import LatticeFlatten, LatticeOrPool, LatticeSumPool
-from rheobase.compression.lattice.tokens import LatticeGate, LatticeHeadMatMul, LatticeHeadSum, LatticeTimeMix
+from rheobase.compression.lattice.tokens import (
+    LatticeGate,
+    LatticeHeadMatMul,
+    LatticeHeadOrPool,
+    LatticeHeadSum,
+    LatticeTimeMix,
+)
 from rheobase.compression.lattice.weights import IntegerWeight, LatticeConv2d, LatticeLinear
 
 __all__ = [
@@ -24,12 +31,15 @@ __all__ = [
     "LatticeConcat",
     "LatticeConv2d",
     "LatticeDelay",
+    "LatticeFiring",
     "LatticeFlatten",
     "LatticeGate",
     "LatticeHeadMatMul",
+    "LatticeHeadOrPool",
     "LatticeHeadSum",
     "LatticeLinear",
     "LatticeModule",
+    "LatticeMultiThreshold",
     "LatticeNeuron",
     "LatticeOrPool",
     "LatticeReadout",
@@ -39,5 +49,5 @@ __all__ = [
     "LatticeTimeMix",
     "Sum",
     "held",
-    "rescaled",
+    "shifted_product",
 ]

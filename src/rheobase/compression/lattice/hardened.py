@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rheobase.compression.lattice.base import LatticeModule
-from rheobase.compression.lattice.neurons import LatticeNeuron, Sum
+from rheobase.compression.lattice.base import LatticeFiring, LatticeModule
+from rheobase.compression.lattice.neurons import Sum
 from rheobase.program.ir import InputType
 
 
@@ -74,9 +74,9 @@ class Hardened(nn.Module):
 
     def neurons(self) -> dict[str, nn.Module]:
         """Neuron layers in forward order, by the name of the layer they come from."""
-        return {name: m for name, m in zip(self.names, self.ops, strict=True) if isinstance(m, LatticeNeuron)}
+        return {name: m for name, m in zip(self.names, self.ops, strict=True) if isinstance(m, LatticeFiring)}
 
     @property
     def feature_layer(self) -> str:
         """Module name of the last neuron."""
-        return f"ops.{max(i for i, m in enumerate(self.ops) if isinstance(m, LatticeNeuron))}"
+        return f"ops.{max(i for i, m in enumerate(self.ops) if isinstance(m, LatticeFiring))}"

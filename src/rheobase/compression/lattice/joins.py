@@ -34,7 +34,7 @@ class LatticeRescale(LatticeModule):
     """Another unit: `floor((x * gain + 2^(gain_shift - 1)) / 2^gain_shift) + bias`, products below 2^53 in float64.
 
     Shape:
-        `x [T, N, C, ...] -> the same`; `gain`, `bias` `[C]`
+        `x [T, N, C, ...] -> the same`; `gain`, `bias` `[C]`, or `[T', C]` with `T <= T'` where they change from step to step
     """
 
     gain: Tensor
@@ -48,11 +48,19 @@ class LatticeRescale(LatticeModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        bias = self.bias.reshape(-1, *[1] * (x.dim() - 3))
-        return (rescaled(x, self.gain, self.gain_shift, x.dim() - 3) + bias).float()
+        by_step = self.gain.dim() > 1
+        spread = (*((len(x), 1) if by_step else ()), -1, *[1] * (x.dim() - 3))
+        gain, bias = (
+            (each[: len(x)] if by_step else each).reshape(spread) for each in (self.gain, self.bias)
+        )
+        return (shifted_product(x, gain, self.gain_shift) + bias).float()
 
 
 def rescaled(x: Tensor, gain: Tensor, shift: int, trailing: int) -> Tensor:
     """`floor((x * gain + 2^(shift - 1)) / 2^shift)` in float64; `trailing` axes follow that of the channels."""
-    product = x.double() * gain.reshape(-1, *[1] * trailing) + ((1 << shift) >> 1)
-    return torch.floor(product * 2.0**-shift)
+    return shifted_product(x, gain.reshape(-1, *[1] * trailing), shift)
+
+
+def shifted_product(x: Tensor, gain: Tensor, shift: int) -> Tensor:
+    """`rescaled` with gains whose axes are those of `x`."""
+    return torch.floor((x.double() * gain + ((1 << shift) >> 1)) * 2.0**-shift)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rheobase.compression.lattice.base import LatticeModule
+from rheobase.compression.lattice.base import LatticeFiring, LatticeModule
 from rheobase.compression.lattice.joins import rescaled
 from rheobase.compression.lattice.weights import LatticeLinear
 
@@ -14,12 +14,15 @@ from rheobase.compression.lattice.weights import LatticeLinear
 class Sum:
     """What the integers that reach a neuron stand for: `I_c = unit_c * sum_c + offset_c`, `sum` before its shift.
 
+    `spike` is what one integer that it fires stands for.
+
     Shape: `unit`, `offset` float64 `[C]`.
     """
 
     unit: Tensor
     offset: Tensor
     shift: int
+    spike: float = 1.0
 
     def integers(self, current: Tensor) -> Tensor:
         """The integer sums, shifted, of a float current that was computed from them.
@@ -55,7 +58,7 @@ class LatticeBack(LatticeModule):
         return rescaled(self.sums(s.flatten(1)), self.gain, self.gain_shift, 0).reshape(s.shape)
 
 
-class LatticeNeuron(LatticeModule):
+class LatticeNeuron(LatticeFiring):
     """Integer neuron; one step is leak, add, saturate, compare, reset:
 
         v <- v - floor(v / 2^k), or v <- floor(v m / 2^k);  v <- clip(v + I + bias, -sat, sat);  s = [v >= threshold];

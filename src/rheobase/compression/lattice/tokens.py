@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from rheobase.compression.lattice.base import LatticeModule, held
+from rheobase.layers.attention.driven import TokenErode
 from rheobase.layers.tokens import Gate, HeadMatMul, HeadSum
 
 
@@ -27,6 +28,33 @@ class LatticeHeadSum(LatticeModule):
         """See the class."""
         summed: Tensor = self.sum(held(x, self.wide))
         return summed
+
+
+class LatticeHeadOrPool(LatticeModule):
+    """Maximum over neighbouring tokens and entries of each head.
+
+    Shape:
+        `x [T, N, C, H, W] -> the same`
+    """
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.spread = TokenErode(heads)
+
+    @property
+    def heads(self) -> int:
+        """Number of heads."""
+        return self.spread.heads
+
+    @property
+    def kernel(self) -> int:
+        """How many neighbours along either axis, the entry itself among them."""
+        return self.spread.kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        most: Tensor = self.spread(x)
+        return most
 
 
 class LatticeGate(LatticeModule):
@@ -79,8 +107,8 @@ class LatticeTimeMix(LatticeModule):
         s[t] = [sum over j <= t of mixing[t, j] x[j] >= threshold[t]]
 
     Shape:
-        `x [T', N, C, ...] -> spikes of the same shape`, T' <= T; `mixing` `[T, T]` lower-triangular, `threshold` `[T, C]`,
-        both float64
+        `x [T', N, C, ...] -> spikes of the same shape`, T' <= T; `mixing` `[1 or C, T, T]` lower-triangular,
+        `threshold` `[T, C]`, both float64
     """
 
     mixing: Tensor
@@ -94,6 +122,7 @@ class LatticeTimeMix(LatticeModule):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         steps = len(x)
-        sums = torch.einsum("tj,j...->t...", self.mixing[:steps, :steps], x.double())
+        mixing = self.mixing[:, :steps, :steps].expand(x.shape[2], -1, -1)
+        sums = torch.einsum("ctj,jnc...->tnc...", mixing, x.double())
         threshold = self.threshold[:steps, None].reshape(steps, 1, -1, *[1] * (x.dim() - 3))
         return (sums >= threshold).float()

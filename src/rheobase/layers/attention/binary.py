@@ -30,8 +30,7 @@ class HeadScale(nn.Module):
 
         y[t, h*d + i] = factor[t, h] * x[t, h*d + i]
 
-    The factors start at 1. With factors by step, fewer steps than factors take the first of them; an integer program holds one
-    factor a head, not one a step.
+    The factors start at 1. With factors by step, fewer steps than factors take the first of them.
 
     Shape: `[T, N, heads * d, H, W]` -> same; `factor` `[T, 1, heads, 1, 1]`, or `[1, 1, heads, 1, 1]` where `T` is None.
     Raises:

@@ -46,13 +46,15 @@ def masked_attention(q: Tensor, k: Tensor, v: Tensor, fire: Callable[[Tensor], T
 class TokenErode(nn.Module):
     """Maximum over 3x3 of the matrix of tokens by entries of each head, stride 1.
 
-        Y[l, i] = max X[l + a, i + b],  a, b in -1..1
+        Y[l, i] = max X[l + a, i + b],  a, b in -1..1          (what lies outside is left out)
 
     Neighbours are those in the order of the tokens, and entries of one head; this is the axis that the released code of v1
     takes for K V and for the output.
 
     Shape: `[..., C, H, W]` -> same.
     """
+
+    kernel = 3
 
     def __init__(self, heads: int) -> None:
         super().__init__()
@@ -61,7 +63,7 @@ class TokenErode(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Spread."""
         tokens = heads_of(x, self.heads)
-        spread = functional.max_pool2d(tokens.flatten(0, -4), 3, stride=1, padding=1)
+        spread = functional.max_pool2d(tokens.flatten(0, -4), self.kernel, stride=1, padding=self.kernel // 2)
         return map_of(spread.reshape(tokens.shape), (x.shape[-2], x.shape[-1]))
 
     def extra_repr(self) -> str:

@@ -17,7 +17,7 @@ from rheobase.program.c99 import gather
 from rheobase.program.c99.emitter import Emitter, Value, fill, number_rows
 from rheobase.program.early_exit import NEVER
 from rheobase.program.ir import FRAME, Program
-from rheobase.program.ops import Conv2d, Neuron, Op
+from rheobase.program.ops import Conv2d, Firing, Op
 from rheobase.program.ops.base import INT32_MAX, Shape
 
 FNV_START, FNV_PRIME, WORD = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
@@ -139,14 +139,9 @@ def generate(
 
 
 def _read_by_row(shape: Shape, readers: Sequence[Op]) -> bool:
-    """Whether one layer of neurons alone reads a map, and its rows begin at whole bytes of what the neurons keep."""
+    """Whether one layer of neurons alone reads a map, and follows its rows."""
     (reader,) = readers if len(readers) == 1 else (None,)
-    return (
-        isinstance(reader, Neuron)
-        and reader.follows_rows
-        and len(shape) == 3
-        and shape[0] * shape[2] * reader.bits % 8 == 0
-    )
+    return len(shape) == 3 and isinstance(reader, Firing) and reader.follows_rows(shape)
 
 
 def write_c(

@@ -1,21 +1,24 @@
 """The ops of a program, one file each."""
 
 from rheobase.program.ops.add import Add
-from rheobase.program.ops.base import Bounds, Op, Work
+from rheobase.program.ops.base import Bounds, Firing, Op, Work
 from rheobase.program.ops.concat import Concat
 from rheobase.program.ops.conv2d import Conv2d
 from rheobase.program.ops.delay import Delay
 from rheobase.program.ops.flatten import Flatten
 from rheobase.program.ops.gate import Gate
 from rheobase.program.ops.head_matmul import HeadMatMul
+from rheobase.program.ops.head_or_pool import HeadOrPool
 from rheobase.program.ops.head_sum import HeadSum
 from rheobase.program.ops.linear import Linear
+from rheobase.program.ops.multi_threshold import MultiThreshold
 from rheobase.program.ops.neuron import Neuron
 from rheobase.program.ops.or_pool import OrPool
 from rheobase.program.ops.readout import Readout
 from rheobase.program.ops.recurrent import RecurrentNeuron, RecurrentRoundedNeuron
 from rheobase.program.ops.rescale import Rescale
 from rheobase.program.ops.rounded_neuron import RoundedNeuron
+from rheobase.program.ops.step_rescale import StepRescale
 from rheobase.program.ops.sum_pool import SumPool
 from rheobase.program.ops.time_mix import TimeMix
 
@@ -31,13 +34,16 @@ OPS: dict[str, type[Op]] = {
         Add,
         Concat,
         HeadSum,
+        HeadOrPool,
         Gate,
         HeadMatMul,
         Rescale,
+        StepRescale,
         Neuron,
         RoundedNeuron,
         RecurrentNeuron,
         RecurrentRoundedNeuron,
+        MultiThreshold,
         TimeMix,
         Readout,
     )
@@ -50,11 +56,14 @@ __all__ = [
     "Concat",
     "Conv2d",
     "Delay",
+    "Firing",
     "Flatten",
     "Gate",
     "HeadMatMul",
+    "HeadOrPool",
     "HeadSum",
     "Linear",
+    "MultiThreshold",
     "Neuron",
     "Op",
     "OrPool",
@@ -63,6 +72,7 @@ __all__ = [
     "RecurrentRoundedNeuron",
     "Rescale",
     "RoundedNeuron",
+    "StepRescale",
     "SumPool",
     "TimeMix",
     "Work",

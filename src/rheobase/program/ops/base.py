@@ -17,6 +17,7 @@ Shape = tuple[int, ...]
 # spikes and counts >= 0; ternary spikes and sums of them; weighted sums; the end of the program
 Kind = Literal["events", "signed", "current", "logits"]
 INT32_MAX = (1 << 31) - 1
+MOST_STEPS = 65535  # of a program
 OPTIONAL = {"optional": True}  # metadata of a field that files leave out where it has its default
 
 
@@ -94,6 +95,11 @@ class Op(ABC):
             )
         return self.kinds[kinds[0]]
 
+    @property
+    def most_steps(self) -> int:
+        """Steps that it can run from a reset on."""
+        return MOST_STEPS
+
     @abstractmethod
     def output_shape(self, *shapes: Any, **_: Any) -> Shape:
         """Shape of one step's output for one step's inputs of `shapes`, all without time and batch.
@@ -125,6 +131,19 @@ class Op(ABC):
     @abstractmethod
     def macs(self, *shapes: Any, **_: Any) -> int:
         """Multiplications of a dense network's same layer in one pass over `shapes`, padding included."""
+
+
+class Firing(Op):
+    """An op whose result are the spikes of neurons, which traces show and costs count."""
+
+    @property
+    def spike_type(self) -> type[np.uint8] | type[np.int8]:
+        """NumPy type of the spikes."""
+        return np.uint8
+
+    def follows_rows(self, shape: Shape) -> bool:
+        """Whether C may compute it on one row of its input, a map of `shape`, after another."""
+        return False
 
 
 def whole(value: object, what: str, low: int, high: int) -> int:

@@ -26,7 +26,7 @@ class Concat(Op):
         ProgramError: the shapes differ in more than their channels.
     """
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "signed": "signed", "current": "current"}
     arity: ClassVar[int] = 2
 
     def output_shape(self, first: Shape, second: Shape) -> Shape:

@@ -47,10 +47,10 @@ class Gate(Product):
         return product_bounds(gate, x, *product_ends(ends, (x.low, x.high)))
 
     def work(self, gate: NDArray[Any], x: NDArray[Any]) -> Work:
-        """Each pair of inputs that are not zero: a multiplication where both are above 1, else an addition of the other."""
+        """Each pair of inputs that are not zero: a multiplication where both are beyond 1, else an addition of the other."""
         mask = spread(gate, x.shape)
         both = (mask != 0) & (x != 0)
-        many = int(np.count_nonzero(both & (mask != 1) & (x != 1)))
+        many = int(np.count_nonzero(both & (np.abs(mask) != 1) & (np.abs(x) != 1)))
         events = int(np.count_nonzero(gate)) + int(np.count_nonzero(x))
         return Work(events, int(np.count_nonzero(both)) - many, many)
 

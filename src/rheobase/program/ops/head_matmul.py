@@ -107,7 +107,7 @@ class HeadMatMul(Product):
     def work(self, first: NDArray[Any], second: NDArray[Any]) -> Work:
         """Each non-zero entry of the first factor reaches every column: as in a layer whose weights are the second factor."""
         _, _, columns = self.sizes(first.shape[2:], second.shape[2:])
-        ones, reached = int(np.count_nonzero(first == 1)), int(np.count_nonzero(first))
+        ones, reached = int(np.count_nonzero(np.abs(first) == 1)), int(np.count_nonzero(first))
         return Work(reached + int(np.count_nonzero(second)), ones * columns, (reached - ones) * columns)
 
     def macs(self, first: Shape, second: Shape) -> int:

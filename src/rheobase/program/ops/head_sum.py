@@ -28,7 +28,7 @@ class HeadSum(Op):
 
     heads: int
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "signed": "signed", "current": "current"}
 
     def __post_init__(self) -> None:
         whole(self.heads, "HeadSum heads", 1, 65535)

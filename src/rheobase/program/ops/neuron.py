@@ -9,14 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import ProgramError
-from rheobase.program.ops.base import INT32_MAX, OPTIONAL, Bounds, Kind, Op, Shape, Work, int32_vector, whole
+from rheobase.program.ops.base import (
+    INT32_MAX,
+    OPTIONAL,
+    Bounds,
+    Firing,
+    Kind,
+    Shape,
+    Work,
+    int32_vector,
+    whole,
+)
 
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
 
 
 @dataclass(frozen=True, eq=False)
-class Neuron(Op):
+class Neuron(Firing):
     """Integrate-and-fire, with or without a leak, one threshold and one bias a channel.
 
     v <- v - floor(v / 2^leak_shift)                    (no leak: leak_shift is None)
@@ -49,7 +59,6 @@ class Neuron(Op):
     kinds: ClassVar[Mapping[Kind, Kind]] = {"current": "events"}
     widths: ClassVar[tuple[int, ...]] = (16, 32)
     by_channel: ClassVar[tuple[str, ...]] = ("threshold", "bias")
-    follows_rows: ClassVar[bool] = True  # whether C may compute it on one row of its input after another
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -97,8 +106,12 @@ class Neuron(Op):
 
     @property
     def spike_type(self) -> type[np.uint8] | type[np.int8]:
-        """NumPy type of the spikes."""
+        """Signed where spikes are ternary."""
         return np.int8 if self.ternary else np.uint8
+
+    def follows_rows(self, shape: Shape) -> bool:
+        """Where a row begins at a whole byte of what is kept."""
+        return shape[0] * shape[2] * self.bits % 8 == 0
 
     def output_kind(self, *kinds: Kind) -> Kind:
         """Signed events where spikes are ternary.

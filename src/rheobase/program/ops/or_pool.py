@@ -15,6 +15,8 @@ from rheobase.program.ops.conv2d import windows_of
 if TYPE_CHECKING:
     from rheobase.program.c99.emitter import Emitter
 
+Strides = tuple[int, int, int]
+
 
 @dataclass(frozen=True, eq=False)
 class OrPool(Op):
@@ -33,7 +35,7 @@ class OrPool(Op):
     stride: int
     padding: int = 0
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "signed": "signed", "current": "current"}
 
     def __post_init__(self) -> None:
         whole(self.kernel, "OrPool kernel", 1, 255)
@@ -75,9 +77,16 @@ class OrPool(Op):
     def emit(self, emitter: "Emitter") -> None:
         """Dense maxima; a shift changes no order."""
         x = emitter.value
-        kernel = emitter.kernel("or_pool", f"or_pool_{emitter.tag(x.ctype)}", value=x.ctype)
         emitter.storage = x.ctype
         output = emitter.room()
-        sizes = [*x.shape, *x.strides(), *emitter.shape[1:], self.kernel, self.stride, self.padding]
-        emitter.line(f"{kernel}({x.expression}, {output}, {', '.join(map(str, sizes))});")
+        channels, _, width = emitter.shape
+        self.call(emitter, x.shape, (x.strides(), (1, width * channels, channels)), output)
         emitter.give(output, shift=x.shift)
+
+    def call(self, emitter: "Emitter", shape: Shape, strides: tuple[Strides, Strides], output: str) -> None:
+        """Call the kernel on a map of `shape`, with the strides of channels, rows and columns before and after."""
+        x = emitter.value
+        kernel = emitter.kernel("or_pool", f"or_pool_{emitter.tag(x.ctype)}", value=x.ctype)
+        given, made = strides
+        sizes = [*shape, *given, *self.output_shape(shape)[1:], *made, self.kernel, self.stride, self.padding]
+        emitter.line(f"{kernel}({x.expression}, {output}, {', '.join(map(str, sizes))});")

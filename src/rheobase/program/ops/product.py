@@ -1,4 +1,7 @@
-"""What products of two values have in common: events times events are events, anything with a current is a current."""
+"""What products of two values have in common: events times events are events, anything with a current is a current.
+
+Where either kind of events has a sign, so has the product.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,17 +19,19 @@ FAR = 1 << 36
 class Product(Op):
     """Base of the ops that multiply two values of the network, each of them events or a current."""
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "current"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "signed": "signed", "current": "current"}
     arity: ClassVar[int] = 2
 
     def output_kind(self, *kinds: Kind) -> Kind:
-        """A current if any input is one.
+        """A current if any input is one, else signed if any is.
 
         Raises:
             ProgramError: another number of inputs, or logits.
         """
-        mixed = len(kinds) == 2 and set(kinds) == {"events", "current"}
-        return "current" if mixed else super().output_kind(*kinds)
+        if "logits" in kinds:
+            return super().output_kind(*kinds)
+        most: Kind = max(kinds, key=list(self.kinds).index)
+        return super().output_kind(*[most] * len(kinds))
 
 
 def product_ends(
@@ -43,7 +48,13 @@ def product_ends(
 def product_bounds(first: Bounds, second: Bounds, low: NDArray[np.int64], high: NDArray[np.int64]) -> Bounds:
     """Bounds of products (or of sums of them, of which `low..high` holds every partial one)."""
     widest = max(int(np.abs(low).max()), int(np.abs(high).max()), first.magnitude, second.magnitude)
-    storage = counter(high) if first.counts and second.counts else accumulator(low, high)
+    bytes_alone = {first.storage, second.storage} <= {"int8_t", "uint8_t"}  # so neither is a current
+    if first.counts and second.counts:
+        storage = counter(high)
+    elif bytes_alone and max(-int(low.min()), int(high.max())) <= 127:
+        storage = "int8_t"
+    else:
+        storage = accumulator(low, high)
     return Bounds(low, high, widest, storage)
 
 

@@ -36,8 +36,6 @@ class Recurrence(Neuron):
     back_gain: NDArray[np.int32] = field(kw_only=True)
     back_shift: int = field(default=0, kw_only=True)
 
-    follows_rows: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         super().__post_init__()
         kind = type(self).__name__
@@ -54,6 +52,10 @@ class Recurrence(Neuron):
                 f"{type(self).__name__} takes [C] or [C, 1, 1], but its input is {list(shape)}"
             )
         return super().output_shape(shape)
+
+    def follows_rows(self, shape: Shape) -> bool:
+        """No: what comes back is of the whole layer."""
+        return False
 
     def drive(self, bias: NDArray[np.int64], spikes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Bias and what comes back. Shape: spikes `[N, *shape]`."""

@@ -103,6 +103,11 @@ class Rescale(Op):
         if self.wire is not None and not x.frame_order and x.shift + self.wire <= MOST_SHIFT:
             emitter.alias(replace(x, shift=x.shift + self.wire))
             return
+        self.call(emitter, [emitter.constant("gain", self.gain), emitter.constant("bias", self.bias)])
+
+    def call(self, emitter: "Emitter", vectors: list[str]) -> None:
+        """Call the kernel with these gains and biases."""
+        x = emitter.value
         wide = emitter.product > INT32_MAX
         floor = "floor_shift_wide" if wide else "floor_shift"
         emitter.kernel(floor, floor)
@@ -114,7 +119,6 @@ class Rescale(Op):
             product="int64_t" if wide else "int32_t",
             floor_shift=floor,
         )
-        vectors = [emitter.constant("gain", self.gain), emitter.constant("bias", self.bias)]
         output = emitter.room(over=[x])
         size, channels = prod(emitter.shape), emitter.shape[0]
         numbers = [size // channels, channels, *x.pitch, 1 << x.shift, *vectors, self.gain_shift]

@@ -21,13 +21,13 @@ MOST_STEPS = 1024
 class TimeMix(Op):
     """A spike where a weighted sum of the values of this and all earlier steps reaches this step's threshold.
 
-    s_t[c] = 1 if sum over j <= t of mixing[t, j] * x_j[c] >= threshold[t, c] else 0
+    s_t[c] = 1 if sum over j <= t of mixing[t, j] * x_j[c] >= threshold[t, c] else 0          (or mixing[c, t, j])
 
     Nothing leaks and nothing is reset. A step keeps its values, so that the sums are the same step by step as at once. It
     holds for `steps` steps; after them it is silent, and programs with it run no longer.
 
     Shape: `[C, H, W]` or `[C]` to the same; `mixing` int32 `[steps * (steps + 1) / 2]`, the rows of a lower triangle one
-    after the other; `threshold` int32 `[steps * C]`, step by step.
+    after the other, or as many for each channel in turn; `threshold` int32 `[steps * C]`, step by step.
     Raises:
         ProgramError: a field is out of range, or the sizes do not go together.
     """
@@ -36,20 +36,20 @@ class TimeMix(Op):
     threshold: NDArray[np.int32]
     steps: int
 
-    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "current": "events"}
+    kinds: ClassVar[Mapping[Kind, Kind]] = {"events": "events", "signed": "events", "current": "events"}
 
     def __post_init__(self) -> None:
         whole(self.steps, "TimeMix steps", 1, MOST_STEPS)
         for what in ("mixing", "threshold"):
             object.__setattr__(self, what, int32_vector(getattr(self, what), f"TimeMix {what}"))
-        triangle = self.steps * (self.steps + 1) // 2
-        if len(self.mixing) != triangle:
-            raise ProgramError(
-                f"TimeMix over {self.steps} steps mixes by {triangle} numbers, got {len(self.mixing)}"
-            )
         if len(self.threshold) % self.steps:
             raise ProgramError(
                 f"TimeMix over {self.steps} steps needs as many thresholds for each channel, got {len(self.threshold)}"
+            )
+        if len(self.mixing) not in (self.triangle, self.channels * self.triangle):
+            raise ProgramError(
+                f"TimeMix over {self.steps} steps mixes by {self.triangle} numbers, or as many for each of {self.channels} "
+                f"channels, got {len(self.mixing)}"
             )
 
     @property
@@ -58,11 +58,21 @@ class TimeMix(Op):
         return len(self.threshold) // self.steps
 
     @property
-    def matrix(self) -> NDArray[np.int64]:
-        """The mixing as a lower triangle: int64 `[steps, steps]`."""
-        full = np.zeros((self.steps, self.steps), np.int64)
-        full[np.tril_indices(self.steps)] = self.mixing
+    def triangle(self) -> int:
+        """Numbers of a lower triangle."""
+        return self.steps * (self.steps + 1) // 2
+
+    @property
+    def matrices(self) -> NDArray[np.int64]:
+        """The mixing as lower triangles, one or one a channel: int64 `[1 or C, steps, steps]`."""
+        full = np.zeros((len(self.mixing) // self.triangle, self.steps, self.steps), np.int64)
+        full[(slice(None), *np.tril_indices(self.steps))] = self.mixing.reshape(len(full), -1)
         return full
+
+    @property
+    def most_steps(self) -> int:
+        """Those that have a row."""
+        return self.steps
 
     def state_bytes(self, shape: Shape, bits: int) -> int:
         """Bytes that live from step to step: the values of all steps, `bits` each, and the number of this one."""
@@ -79,8 +89,10 @@ class TimeMix(Op):
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """See the class."""
         known = min(len(x), self.steps)
-        flat = x[:known].reshape(known, -1).astype(np.int64)
-        sums = (self.matrix[:known, :known] @ flat).reshape(known, *x.shape[1:])
+        size = x.shape[1] * prod(x.shape[3:])
+        by_channel = np.moveaxis(x[:known], 2, 0).astype(np.int64)
+        sums = self.matrices[:, :known, :known] @ by_channel.reshape(self.channels, known, size)
+        sums = np.moveaxis(sums.reshape(by_channel.shape), 0, 2)
         threshold = self.threshold.reshape(self.steps, 1, self.channels, *[1] * (x.ndim - 3))
         spikes = np.zeros(x.shape, np.uint8)
         spikes[:known] = sums >= threshold[:known]
@@ -92,7 +104,7 @@ class TimeMix(Op):
             raise ProgramError(
                 f"TimeMix mixes {self.steps} steps, but the program is made for T={steps}; make it for at most {self.steps}"
             )
-        widest = int(np.abs(self.matrix).sum(axis=1).max()) * incoming.magnitude
+        widest = int(np.abs(self.matrices).sum(axis=2).max()) * incoming.magnitude
         if widest > INT32_MAX:
             raise ProgramError(
                 f"mixed values can reach {widest}, beyond 32 bits; lower the mixing, with its thresholds"
@@ -120,7 +132,10 @@ class TimeMix(Op):
         emitter.keep(x.ctype, past, self.steps * size)
         emitter.keep("int32_t", step, 1)
         spikes = emitter.room()
-        numbers = [size // self.channels, self.channels, *x.pitch, self.steps, 1 << x.shift]
+        apart = (
+            0 if len(self.mixing) == self.triangle else self.triangle
+        )  # from a channel's triangle to the next
+        numbers = [size // self.channels, self.channels, *x.pitch, self.steps, 1 << x.shift, apart]
         arguments = f"{spikes}, {mixing}, {threshold}, {', '.join(map(str, numbers))}"
         emitter.line(f"{kernel}(state->{past}, state->{step}, {x.expression}, {arguments});")
         emitter.give(spikes)
