@@ -154,8 +154,8 @@ def test_where_it_looks():
     model.eval()(x)
     assert torch.equal(seen, torch.stack(list(gates.values()), 2))
     assert list(gates) == [
-        "features.block1_attention.branch.saccade",
-        "features.block2_attention.branch.saccade",
+        "features.block1_attention.branch.sum.saccade",
+        "features.block2_attention.branch.sum.saccade",
     ]
 
 

@@ -24,13 +24,14 @@ from rheobase.layers.attention.saccadic import (
     SaccadicSelfAttention,
     SalienceNorm,
 )
+from rheobase.layers.conv_norm import named
 from rheobase.models.heads import build_head
 from rheobase.models.model import ModelConfig, SpikingModel
-from rheobase.models.transformer import Residual as Sum
+from rheobase.models.transformer import Residual
 from rheobase.neurons import NeuronConfig, build_neuron
 from rheobase.neurons.saccadic import SaccadicConfig
 
-Residual = Literal["membrane", "spike"]
+Addends = Literal["membrane", "spike"]
 Down = Literal["none", "pool", "stride"]
 STAGES = 4
 PARTS = (8, 4, 2, 1)  # channels of the stages: dim/8, dim/4, dim/2, dim
@@ -55,7 +56,7 @@ class SNNViTOptions(Config):
     salience_norm: SalienceNorm = "rate"
     memory_gate: MemoryGate = "saccadic"
     saccadic: SaccadicConfig = SaccadicConfig()
-    residual: Residual = "membrane"
+    residual: Addends = "membrane"
     gl_dilation: int | list[int] | None = 2
     down: list[Down] = Field(default=["pool", "pool", "none", "none"], min_length=STAGES, max_length=STAGES)
     rpe: bool = False
@@ -110,33 +111,6 @@ class NearAndFar(nn.Module):
         return near + self.far_norm(self.far(x)) if self.has_far else near
 
 
-class Shortcut(nn.Module):
-    """A branch beside the identity: `membrane` adds currents, `spike` adds spikes.
-
-        y = x + branch(LIF(x))       (`membrane`)
-        y = x + LIF(branch(x))       (`spike`)
-
-    Shape: that of `branch`, which gives currents of its input's shape.
-    """
-
-    branch: nn.Module
-    neuron: nn.Module
-
-    def __init__(self, branch: nn.Module, neuron: NeuronConfig, residual: Residual) -> None:
-        super().__init__()
-        first, second = ("neuron", "branch") if residual == "membrane" else ("branch", "neuron")
-        parts = {"neuron": build_neuron(neuron), "branch": branch}
-        self.add_module(first, parts[first])
-        self.add_module(second, parts[second])
-        self.residual = residual
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Branch plus identity."""
-        return x + (
-            self.branch(self.neuron(x)) if self.residual == "membrane" else self.neuron(self.branch(x))
-        )
-
-
 def snn_vit_small(config: ModelConfig) -> SpikingModel:
     """SNN-ViT for 34x34 event frames: 128 channels, two blocks, 594,000 parameters; ours, no size of the paper.
 
@@ -181,11 +155,11 @@ def _build(config: ModelConfig, options_of: type[SNNViTOptions]) -> SpikingModel
             height, width = -(-height // 2), -(-width // 2)
     if options.rpe:
         positions = nn.Sequential(Conv2d(channels, channels, 3, padding=1, bias=False), BatchNorm2d(channels))
-        features.add_module("rpe", Shortcut(positions, neuron, options.residual))
+        features.add_module("rpe", _residual(positions, neuron, options.residual))
     for block in range(1, options.depth + 1):
         branches = {
             "attention": _attention(config, options, channels, height * width),
-            "mlp": Shortcut(_mlp(channels, options.mlp_ratio * channels, neuron), neuron, options.residual),
+            "mlp": _residual(_mlp(channels, options.mlp_ratio * channels, neuron), neuron, options.residual),
         }
         for name, branch in branches.items():
             features.add_module(f"block{block}_{name}", branch)
@@ -211,7 +185,9 @@ def _attention(config: ModelConfig, options: SNNViTOptions, channels: int, token
     neuron = config.neuron_config
     if options.attention == "spiking":
         first = options.residual == "membrane"
-        return Sum(SpikingSelfAttention(channels, options.heads, neuron, tokens=tokens, neuron_first=first))
+        return Residual(
+            SpikingSelfAttention(channels, options.heads, neuron, tokens=tokens, neuron_first=first)
+        )
     if config.T is None:
         raise RecipeError(
             f"{config.name} has parameters by time step and must know how many there are: give T, the number of frames of a "
@@ -228,7 +204,15 @@ def _attention(config: ModelConfig, options: SNNViTOptions, channels: int, token
         memory_gate=options.memory_gate,
         saccadic=options.saccadic,
     )
-    return Shortcut(saccadic, neuron, options.residual)
+    return _residual(saccadic, neuron, options.residual)
+
+
+def _residual(branch: nn.Module, neuron: NeuronConfig, addends: Addends) -> Residual:
+    """`x + branch(LIF(x))`, a sum of currents (`membrane`), or `x + LIF(branch(x))`, a sum of spikes (`spike`)."""
+    fires = build_neuron(neuron)
+    return Residual(
+        named(neuron=fires, sum=branch) if addends == "membrane" else named(sum=branch, neuron=fires)
+    )
 
 
 def _mlp(channels: int, hidden: int, neuron: NeuronConfig) -> nn.Sequential:
