@@ -50,7 +50,7 @@ class _Layer(ctypes.Structure):
             for name in ("samples", "channels", "height", "width", "kh", "kw", "sh", "sw")
         ),
         *((name, ctypes.c_int64) for name in ("ph", "pw", "oh", "ow", "outputs", "listed")),
-        *((name, ctypes.c_double) for name in ("threshold", "t_max")),
+        *((name, ctypes.c_double) for name in ("threshold", "t_max", "cap")),
     ]
 
 
@@ -96,7 +96,14 @@ def available(times: Tensor) -> bool:
 
 
 class RelPspKernels:
-    """The engine of ReL-PSP (see `crossing.Engine`) in C."""
+    """The engine of ReL-PSP (see `crossing.Engine`) in C.
+
+    `cap` is the greatest t_i - at of a pair: 0 where `at` is the time of the spike, so that what arrives later adds nothing
+    to the weights' gradient; inf where every input that arrives is causal.
+    """
+
+    def __init__(self, cap: float = 0.0) -> None:
+        self.cap = cap
 
     def forward(self, rule: Any, times: Tensor, weight: Tensor, geometry: Geometry) -> "Crossings":
         """Spikes, last causal inputs and slopes."""
@@ -127,8 +134,9 @@ class RelPspKernels:
         """Gradient to the weights."""
         out = empty_strided([scale.shape[-1], geometry.fan_in], [geometry.fan_in, 1], torch.float64)
         done = _run(
-            "to_weights", times, geometry, len(out), lists=lists, scale=scale, at=at, last=last, out=out
-        )
+            "to_weights", times, geometry, len(out), lists=lists, cap=self.cap,
+            scale=scale, at=at, last=last, out=out,
+        )  # fmt: skip
         note(2, done.pairs, lanes=done.lanes)
         return out
 
@@ -190,6 +198,7 @@ def _run(
     *,
     threshold: float = 0.0,
     t_max: float = 0.0,
+    cap: float = 0.0,
     lists: Tensor | None = None,
     keep: bool = False,
     **tensors: Tensor,
@@ -214,6 +223,7 @@ def _run(
         listed=lists is not None,
         threshold=threshold,
         t_max=t_max,
+        cap=cap,
     )
     if keep and (size := native.list_bytes(layer)):
         lists = empty_strided([size], [1], torch.uint8)

@@ -18,10 +18,12 @@
 #include <immintrin.h>
 #endif
 
-#define VECTORS 2
+#define VECTORS 4
 #define WIDTH 4
 #define LANES (VECTORS * WIDTH)
+#define UNITS 64 /* output positions whose spikes a thread holds at a time */
 #define STRIDE 32 /* arrivals between two questions whether a block has fired */
+#define ALMOST (1 - 1e-12) /* what rounding of V within a stride may amount to */
 #define BUCKETS 1024
 #define MOVES 8 /* an event may move so far by insertion, in the mean */
 #define BUFFER (4 << 20) /* bytes of event lists held at a time, unless one sample needs more */
@@ -49,6 +51,7 @@ typedef struct {
     int64_t samples, channels, height, width, kh, kw, sh, sw, ph, pw, oh, ow, outputs;
     int64_t listed;                          /* whether `lists` are made already */
     double threshold, t_max;
+    double cap;                              /* to_weights: greatest t_i - at_j of a pair, 0 or inf */
 } Layer;
 
 typedef struct {
@@ -59,8 +62,12 @@ typedef struct {
     Vector *totals;  /* [threads][n] */
     View *views;     /* of all input neurons, one after another */
     int64_t *ends;   /* [S]: where those of each end */
+    Event *turned;   /* [group][P][n]: to_weights: events by row */
+    int32_t *starts; /* [chunks][n + 2]: where those of a row start */
     int64_t inputs, positions, fan_in, blocks, group;
 } Room;
+
+static inline double *tile_of(const Room *room, int64_t block) { return room->tiles + (block * (room->fan_in + 1) + 1) * LANES; }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -103,12 +110,14 @@ static int64_t lay_out(Room *room, const Layer *layer, int threads, char *memory
     const int64_t views = room->positions * room->fan_in, sample = sample_bytes(layer);
     room->group = least(BUFFER / sample > threads ? BUFFER / sample : threads, layer->samples);
     const int64_t sizes[] = {
-        room->blocks * room->fan_in * LANES * (int64_t)sizeof(double), threads * room->fan_in * (int64_t)sizeof(Vector),
+        room->blocks * (room->fan_in + 1) * LANES * (int64_t)sizeof(double), threads * room->fan_in * (int64_t)sizeof(Vector),
         layer->lists ? 0 : room->group * sample, threads * 2 * room->inputs * (int64_t)sizeof(Event), views * (int64_t)sizeof(View),
         room->inputs * (int64_t)sizeof(int64_t), layer->lists ? 0 : room->group * room->positions * (int64_t)sizeof(int32_t),
+        layer->scale ? room->group * sample : 0,
+        layer->scale ? (room->group * room->positions / UNITS + 1) * (room->fan_in + 2) * (int64_t)sizeof(int32_t) : 0,
     };
-    int64_t starts[7], bytes = 0;
-    for (int i = 0; i < 7; i++)
+    int64_t starts[9], bytes = 0;
+    for (int i = 0; i < 9; i++)
         starts[i] = bytes, bytes += (sizes[i] + 63) / 64 * 64;
     if (!memory)
         return bytes;
@@ -119,7 +128,8 @@ static int64_t lay_out(Room *room, const Layer *layer, int threads, char *memory
     room->views = (View *)(memory + starts[4]);
     room->ends = (int64_t *)(memory + starts[5]);
     room->counts = (int32_t *)(layer->lists ? layer->lists + layer->samples * sample : memory + starts[6]);
-    memset(room->tiles, 0, sizes[0]);
+    room->turned = (Event *)(memory + starts[7]);
+    room->starts = (int32_t *)(memory + starts[8]);
     list_views(layer, room);
     return bytes;
 }
@@ -231,12 +241,20 @@ static void list_group(const Layer *layer, const Room *room, int64_t first, int6
     (void)threads;
 }
 
+/* The weights of each block as a tile [fan_in][LANES], before which stand the greatest |w| of its neurons. */
 static void pack(const Layer *layer, const Room *room)
 {
-    for (int64_t j = 0; j < layer->outputs; j++) {
-        double *tile = room->tiles + j / LANES * room->fan_in * LANES + j % LANES;
+    for (int64_t b = 0; b < room->blocks; b++) {
+        double *tile = tile_of(room, b), *greatest = tile - LANES;
+        const double *weight = layer->weight + b * LANES * room->fan_in;
+        const int64_t lanes = least(LANES, layer->outputs - b * LANES);
+        memset(greatest, 0, LANES * sizeof(double));
         for (int64_t i = 0; i < room->fan_in; i++)
-            tile[i * LANES] = layer->weight[j * room->fan_in + i];
+            for (int64_t l = 0; l < LANES; l++) {
+                const double w = l < lanes ? weight[l * room->fan_in + i] : 0;
+                tile[i * LANES + l] = w;
+                greatest[l] = fabs(w) > greatest[l] ? fabs(w) : greatest[l];
+            }
     }
 }
 
@@ -244,10 +262,14 @@ static inline Vector masked(Vector x, Mask mask) { return (Vector)((Mask)x & mas
 
 static inline int any(Mask mask)
 {
+#ifdef __AVX__
+    return _mm256_movemask_pd((__m256d)mask);
+#else
     int64_t bits = 0;
     for (int i = 0; i < WIDTH; i++)
         bits |= mask[i];
     return bits != 0;
+#endif
 }
 
 /* The greater of each two; the second where one is nan. */
@@ -261,87 +283,112 @@ static inline Vector greater(Vector a, Vector b)
 #endif
 }
 
-static inline int reached(const Vector *V, const Vector *wait)
+static inline Vector lesser(Vector a, Vector b) { 
+#ifdef __AVX__
+    return (Vector)_mm256_min_pd((__m256d)a, (__m256d)b);
+#else
+    const Mask below = a < b;
+    return (Vector)(((Mask)a & below) | ((Mask)b & ~below));
+#endif
+ }
+
+static inline Vector fused(Vector a, Vector b, Vector c)
 {
-    Mask hit = {0};
+#ifdef __FMA__
+    return (Vector)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+    return a * b + c;
+#endif
+}
+
+static inline void copy(const Vector *from, Vector *to)
+{
     for (int v = 0; v < VECTORS; v++)
-        hit |= V[v] >= wait[v];
-    return any(hit);
+        to[v] = from[v];
 }
 
-/* Takes in one event: its weight, then V = V + W dt. */
-static inline void one(const Event *events, int64_t k, double dt, const double *tile, Vector *W, Vector *V)
+/* Takes in events `from` to `to`, each of which another follows: a weight at an arrival, then V = V + W dt up to the next. */
+static inline void take_in(const Event *events, int64_t from, int64_t to, const double *tile, Vector *W, Vector *V)
 {
-    const Vector *w = (const Vector *)(tile + (int64_t)events[k].row * LANES);
-    for (int v = 0; v < VECTORS; v++) {
-        W[v] += w[v];
-        V[v] += W[v] * dt;
-    }
-}
-
-/* Takes in events `from` to `to`, each of which another follows: a weight at an arrival, then V = V + W dt up to the next.
- * `peak` rises to the greatest V. */
-static inline void take_in(const Event *events, int64_t from, int64_t to, const double *tile, Vector *W, Vector *V, Vector *peak)
-{
-    Vector sum[VECTORS], potential[VECTORS], top[VECTORS]; /* in registers */
-    memcpy(sum, W, sizeof sum), memcpy(potential, V, sizeof potential), memcpy(top, peak, sizeof top);
+    Vector sum[VECTORS], potential[VECTORS]; /* in registers */
+    copy(W, sum), copy(V, potential);
     for (int64_t k = from; k < to; k++) {
         const Vector *w = (const Vector *)(tile + (int64_t)events[k].row * LANES);
         const double dt = events[k + 1].time - events[k].time;
         for (int v = 0; v < VECTORS; v++) {
             sum[v] += w[v];
             potential[v] += sum[v] * dt;
-            top[v] = greater(potential[v], top[v]);
         }
     }
-    memcpy(W, sum, sizeof sum), memcpy(V, potential, sizeof potential), memcpy(peak, top, sizeof top);
+    copy(sum, W), copy(potential, V);
 }
 
-/* One block of ReL-PSP neurons at one position. Returns the inputs taken in.
- * It strides over arrivals; a stride in which a neuron fires is gone over again, one arrival at a time. Behind the last
- * arrival every neuron that rises fires. */
+/* A spike of the neuron at `where`, whose potential is V at the arrival of input `k` and rises by W up to `next`. */
+static inline void fire(const Layer *layer, int64_t where, int64_t k, double time, double next, double W, double V)
+{
+    double t = time + (layer->threshold - V) / W;
+    t = t < time ? time : t > next ? next : t;
+    if (t <= layer->t_max && t < INFINITY)
+        layer->out[where] = t, layer->last[where] = (int32_t)k, layer->slope[where] = W;
+}
+
+/* One vector of a block goes over events `from` to `to` again, and fires where the threshold is reached by the next arrival.
+ * Fired neurons wait for nan. Returns how many fired. */
+static int64_t look(const Event *events, int64_t from, int64_t to, const double *tile, Vector W, Vector V, Vector *wait, const Layer *layer, int64_t where)
+{
+    int64_t fired = 0;
+    for (int64_t k = from; k < to; k++) {
+        const Vector before = V;
+        W += *(const Vector *)(tile + (int64_t)events[k].row * LANES);
+        V += W * (events[k + 1].time - events[k].time);
+        if (!any(V >= *wait))
+            continue;
+        for (int64_t l = 0; l < WIDTH; l++)
+            if (V[l] >= (*wait)[l]) {
+                fire(layer, where + l, k, events[k].time, events[k + 1].time, W[l], before[l]);
+                (*wait)[l] = NAN, fired++;
+            }
+    }
+    return fired;
+}
+
+/* One block of ReL-PSP neurons at one position. Returns the inputs taken in, summed over lanes.
+ *
+ * It strides over arrivals, and asks at the end of a stride alone whether a neuron may have fired in it: W changes by less
+ * than D = STRIDE max|w| in a stride of duration T, so that V rises above both its ends by less than D T / 4. Vectors in which
+ * one may have go over the stride again. Behind the last arrival every neuron that rises fires. */
 static int64_t rel_psp_block(const Event *events, int64_t count, const double *tile, int64_t lanes, const Layer *layer, int64_t where)
 {
-    Vector W[VECTORS] = {{0}}, V[VECTORS] = {{0}}, wait[VECTORS]; /* wait: the threshold, nan once fired */
-    int64_t open = lanes, k = 0, taken = 0, strides = count - 1;
+    Vector W[VECTORS] = {{0}}, V[VECTORS] = {{0}}, wait[VECTORS], steep[VECTORS]; /* wait: the threshold, nan once fired */
+    int64_t open = lanes, taken = 0, k = 0;
     for (int64_t l = 0; l < LANES; l++)
         wait[l / WIDTH][l % WIDTH] = l < lanes ? layer->threshold : NAN;
+    copy((const Vector *)(tile - LANES), steep);
     for (int64_t l = 0; l < lanes; l++)
         layer->out[where + l] = INFINITY, layer->last[where + l] = -1, layer->slope[where + l] = 0;
-    while (k < count && open) {
-        Vector old_W[VECTORS], old_V[VECTORS], peak[VECTORS];
-        const int64_t end = k < strides ? least(k + STRIDE, strides) : count;
-        memcpy(old_W, W, sizeof W), memcpy(old_V, V, sizeof V), memcpy(peak, V, sizeof V);
-        if (k < strides) {
-            take_in(events, k, end, tile, W, V, peak);
-            taken += end - k;
-            if (!reached(peak, wait)) {
-                k = end;
+    for (int64_t end; k < count - 1 && open; k = end) {
+        Vector old_W[VECTORS], old_V[VECTORS];
+        copy(W, old_W), copy(V, old_V);
+        end = least(k + STRIDE, count - 1);
+        take_in(events, k, end, tile, W, V);
+        taken += (end - k) * lanes;
+        const double quarter = (STRIDE / 4.0) * (events[end].time - events[k].time);
+        for (int64_t v = 0; v < VECTORS; v++) {
+            if (!any(greater(old_V[v], V[v]) + steep[v] * quarter >= wait[v] * ALMOST))
                 continue;
-            }
-            memcpy(W, old_W, sizeof W), memcpy(V, old_V, sizeof V);
-        }
-        for (; k < end && open; k++) {
-            const double time = events[k].time, next = k < strides ? events[k + 1].time : INFINITY;
-            memcpy(old_V, V, sizeof V);
-            one(events, k, next - time, tile, W, V);
-            taken++;
-            if (!reached(V, wait))
-                continue;
-            for (int64_t l = 0; l < lanes; l++) {
-                if (!(V[l / WIDTH][l % WIDTH] >= wait[l / WIDTH][l % WIDTH]))
-                    continue;
-                double slope = W[l / WIDTH][l % WIDTH];
-                double t = time + (layer->threshold - old_V[l / WIDTH][l % WIDTH]) / slope;
-                t = t < time ? time : t > next ? next : t;
-                wait[l / WIDTH][l % WIDTH] = NAN;
-                open--;
-                if (t <= layer->t_max && t < INFINITY)
-                    layer->out[where + l] = t, layer->last[where + l] = (int32_t)k, layer->slope[where + l] = slope;
-            }
+            open -= look(events, k, end, tile + v * WIDTH, old_W[v], old_V[v], &wait[v], layer, where + v * WIDTH);
+            taken += (end - k) * least(WIDTH, lanes - v * WIDTH);
         }
     }
-    return taken;
+    if (k >= count || !open)
+        return taken;
+    const Vector *last = (const Vector *)(tile + (int64_t)events[k].row * LANES);
+    for (int v = 0; v < VECTORS; v++)
+        W[v] += last[v];
+    for (int64_t l = 0; l < lanes; l++)
+        if (W[l / WIDTH][l % WIDTH] > 0 && wait[l / WIDTH][l % WIDTH] > 0)
+            fire(layer, where + l, k, events[k].time, INFINITY, W[l / WIDTH][l % WIDTH], V[l / WIDTH][l % WIDTH]);
+    return taken + lanes;
 }
 
 /* One block of neurons whose inputs are all causal (STD-ED): W = sum w and I = sum w t. */
@@ -357,7 +404,7 @@ static int64_t sums_block(const Event *events, int64_t count, const double *tile
     }
     for (int64_t l = 0; l < lanes; l++)
         layer->slope[where + l] = W[l / WIDTH][l % WIDTH], layer->out[where + l] = I[l / WIDTH][l % WIDTH];
-    return count;
+    return count * lanes;
 }
 
 typedef int64_t Take(const Event *, int64_t, const double *, int64_t, const Layer *, int64_t);
@@ -374,12 +421,9 @@ static inline void forward(const Layer *layer, int threads, Take *take)
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads) reduction(+ : executed)
         for (int64_t b = 0; b < room.blocks; b++)
             for (int64_t part = 0; part < threads; part++)
-                for (int64_t u = count * room.positions * part / threads; u < count * room.positions * (part + 1) / threads; u++) {
-                    int64_t lanes = least(LANES, layer->outputs - b * LANES);
-                    int64_t where = (first * room.positions + u) * layer->outputs + b * LANES;
-                    executed += lanes * take(room.events + u * room.fan_in, room.counts[u],
-                                             room.tiles + b * room.fan_in * LANES, lanes, layer, where);
-                }
+                for (int64_t u = count * room.positions * part / threads; u < count * room.positions * (part + 1) / threads; u++)
+                    executed += take(room.events + u * room.fan_in, room.counts[u], tile_of(&room, b), least(LANES, layer->outputs - b * LANES),
+                                     layer, (first * room.positions + u) * layer->outputs + b * LANES);
     }
     layer->work[1] = executed;
 }
@@ -409,42 +453,97 @@ static Block load(const Layer *layer, int64_t where, int64_t lanes)
     return block;
 }
 
-/* out[j][i] = sum of scale_j (t_i - at_j) over pairs */
+/* The place of the last input that is causal to an output with a gradient, -1 if there is none; adds the pairs of all. */
+static int64_t furthest(const Layer *layer, int64_t unit, int64_t *pairs)
+{
+    int64_t most = -1;
+    for (int64_t w = unit * layer->outputs; w < (unit + 1) * layer->outputs; w++) {
+        const int64_t place = layer->scale[w] != 0 ? layer->last[w] : -1;
+        most = place > most ? place : most, *pairs += place + 1;
+    }
+    return most;
+}
+
+/* The causal events of UNITS positions from `low` on, by row of the weights in place of time; `row` becomes the position
+ * within the chunk. Those of row i are `turned` from start[i] to start[i + 1]. Returns the causal pairs. */
+static int64_t turn(const Layer *layer, const Room *room, int64_t first, int64_t low, int64_t count, Event *turned, int32_t *start)
+{
+    int64_t most[UNITS], pairs = 0;
+    memset(start, 0, (room->fan_in + 2) * sizeof(int32_t));
+    for (int64_t r = 0; r < count; r++) {
+        const Event *events = room->events + (low + r) * room->fan_in;
+        most[r] = furthest(layer, first * room->positions + low + r, &pairs);
+        for (int64_t k = 0; k <= most[r]; k++)
+            start[events[k].row + 2]++;
+    }
+    for (int64_t i = 0; i < room->fan_in; i++)
+        start[i + 2] += start[i + 1];
+    for (int64_t r = 0; r < count; r++) {
+        const Event *events = room->events + (low + r) * room->fan_in;
+        for (int64_t k = 0; k <= most[r]; k++)
+            turned[start[events[k].row + 1]++] = (Event){events[k].time, (int32_t)r, 0};
+    }
+    return pairs;
+}
+
+/* What a chunk's spikes say to the weights of a block: at and scale of each position, both 0 where there is no gradient. */
+static void load_panel(const Layer *layer, int64_t where, int64_t count, int64_t lanes, Vector panel[UNITS][2][VECTORS])
+{
+    memset(panel, 0, count * sizeof panel[0]);
+    for (int64_t r = 0; r < count; r++, where += layer->outputs) {
+        double *at = (double *)panel[r][0], *scale = (double *)panel[r][1];
+        for (int64_t l = 0; l < lanes; l++)
+            if (layer->last[where + l] >= 0 && layer->scale[where + l] != 0)
+                at[l] = layer->at[where + l], scale[l] = layer->scale[where + l];
+    }
+}
+
+/* out[j][i] = sum of scale_j (t_i - at_j) over pairs. UNITS positions at a time, whose spikes stay in the first-level cache;
+ * row after row, its sums in registers. No pair is asked whether it is causal: behind a spike min(t_i - at_j, 0) is 0; `cap` is 0, or
+ * inf where every input that arrives is causal. */
 void to_weights(const Layer *layer, int threads)
 {
     Room room;
     int64_t executed = 0, pairs = 0;
     lay_out(&room, layer, threads, layer->room);
+    const Vector cap = (Vector){0} + layer->cap;
     for (int64_t first = 0; first < layer->samples; first += room.group) {
-        int64_t count = least(room.group, layer->samples - first);
-        list_group(layer, &room, first, count, threads);
-#pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(+ : executed, pairs)
+        const int64_t group = least(room.group, layer->samples - first), units = group * room.positions;
+        list_group(layer, &room, first, group, threads);
+#pragma omp parallel for schedule(static) num_threads(threads) reduction(+ : pairs)
+        for (int64_t low = 0; low < units; low += UNITS)
+            pairs += turn(layer, &room, first, low, least(UNITS, units - low), room.turned + low * room.fan_in,
+                          room.starts + low / UNITS * (room.fan_in + 2));
+#pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(+ : executed)
         for (int64_t b = 0; b < room.blocks; b++) {
-            double *tile = room.tiles + b * room.fan_in * LANES;
-            int64_t lanes = least(LANES, layer->outputs - b * LANES);
-            for (int64_t u = 0; u < count * room.positions; u++) {
-                const Event *events = room.events + u * room.fan_in;
-                int64_t where = (first * room.positions + u) * layer->outputs + b * LANES;
-                const Block block = load(layer, where, lanes);
-                executed += (block.furthest + 1) * lanes, pairs += block.pairs;
-                int64_t k = 0;
-                for (; k <= block.nearest && k <= block.furthest; k++) {
-                    Vector *sum = (Vector *)(tile + (int64_t)events[k].row * LANES);
-                    for (int v = 0; v < VECTORS; v++)
-                        sum[v] += block.scale[v] * (events[k].time - block.at[v]);
-                }
-                for (; k <= block.furthest; k++) {
-                    Vector *sum = (Vector *)(tile + (int64_t)events[k].row * LANES);
-                    const double time = events[k].time, place = (double)k;
-                    for (int v = 0; v < VECTORS; v++)
-                        sum[v] += masked(block.scale[v] * (time - block.at[v]), place <= block.last[v]);
+            Vector panel[UNITS][2][VECTORS], *sums = (Vector *)tile_of(&room, b);
+            const int64_t lanes = least(LANES, layer->outputs - b * LANES);
+            if (!first)
+                memset(sums, 0, room.fan_in * sizeof(double) * LANES);
+            for (int64_t low = 0; low < units; low += UNITS) {
+                const Event *turned = room.turned + low * room.fan_in;
+                const int32_t *start = room.starts + low / UNITS * (room.fan_in + 2);
+                load_panel(layer, (first * room.positions + low) * layer->outputs + b * LANES, least(UNITS, units - low), lanes, panel);
+                executed += start[room.fan_in] * lanes;
+                for (int64_t i = 0; i < room.fan_in; i++) {
+                    Vector sum[VECTORS];
+                    copy(sums + i * VECTORS, sum);
+                    for (int64_t k = start[i]; k < start[i + 1]; k++) {
+                        const Vector *at = panel[turned[k].row][0], *scale = panel[turned[k].row][1];
+                        for (int v = 0; v < VECTORS; v++)
+                            sum[v] = fused(scale[v], lesser(turned[k].time - at[v], cap), sum[v]);
+                    }
+                    copy(sum, sums + i * VECTORS);
                 }
             }
+            if (first + group == layer->samples)
+                for (int64_t i = 0; i < room.fan_in; i++)
+                    for (int64_t l = 0; l < lanes; l++)
+                        layer->out[(b * LANES + l) * room.fan_in + i] = sums[i * VECTORS + l / WIDTH][l % WIDTH];
         }
     }
-    for (int64_t j = 0; j < layer->outputs; j++)
-        for (int64_t i = 0; i < room.fan_in; i++)
-            layer->out[j * room.fan_in + i] = room.tiles[(j / LANES * room.fan_in + i) * LANES + j % LANES];
+    if (!layer->samples)
+        memset(layer->out, 0, layer->outputs * room.fan_in * sizeof(double));
     layer->work[0] = pairs, layer->work[1] = executed;
 }
 
@@ -468,7 +567,7 @@ void to_times(const Layer *layer, int threads)
                 double *out = layer->out + (first + s) * room.inputs;
                 memset(total, 0, room.counts[u] * sizeof(Vector));
                 for (int64_t b = 0; b < room.blocks; b++) {
-                    const double *tile = room.tiles + b * room.fan_in * LANES;
+                    const double *tile = tile_of(&room, b);
                     int64_t lanes = least(LANES, layer->outputs - b * LANES);
                     const Block block = load(layer, (first * room.positions + u) * layer->outputs + b * LANES, lanes);
                     executed += (block.furthest + 1) * lanes, pairs += block.pairs;
