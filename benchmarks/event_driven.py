@@ -68,7 +68,7 @@ def layer(engine: Reference | RelPspKernels) -> Run:
         t = times.double()
         found = engine.forward(rule, t, weight.double(), geometry)
         scale = torch.where(found.last >= 0, 1 / found.slope.clamp(min=rule.slope_min), 0)
-        grad = engine.to_weights(rule, t, geometry, scale, found.times, found.last, found.lists)
+        grad = engine.to_weights(rule, t, weight, geometry, scale, found.times, found.last, found.lists)
         return found.times[:, 0].float(), grad.float()
 
     return run

@@ -99,7 +99,7 @@ def test_kept_lists_change_nothing(channels):
     scale = torch.rand(found.times.shape, generator=g, dtype=torch.float64)
     kept, made_anew = (
         (
-            engine.to_weights(rule, times, geometry, scale, found.times, found.last, lists),
+            engine.to_weights(rule, times, weight, geometry, scale, found.times, found.last, lists),
             engine.to_times(rule, times, weight, geometry, scale, found.times, found.last, lists),
         )
         for lists in (found.lists, None)

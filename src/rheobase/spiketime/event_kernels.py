@@ -49,7 +49,7 @@ class _Layer(ctypes.Structure):
             (name, ctypes.c_int64)
             for name in ("samples", "channels", "height", "width", "kh", "kw", "sh", "sw")
         ),
-        *((name, ctypes.c_int64) for name in ("ph", "pw", "oh", "ow", "outputs", "listed")),
+        *((name, ctypes.c_int64) for name in ("ph", "pw", "oh", "ow", "outputs", "listed", "single")),
         *((name, ctypes.c_double) for name in ("threshold", "t_max", "cap")),
     ]
 
@@ -114,7 +114,7 @@ class RelPspKernels:
         last = torch.empty(shape, dtype=torch.int32)
         t_max = torch.inf if rule.t_max is None else rule.t_max
         done = _run(
-            "rel_psp_forward", times, geometry, len(weight), weight=weight, out=out, slope=slope, last=last,
+            "rel_psp_forward", times, geometry, len(weight), weight=_kept(weight), out=out, slope=slope, last=last,
             threshold=rule.v_threshold, t_max=t_max, keep=True,
         )  # fmt: skip
         if counting():
@@ -125,6 +125,7 @@ class RelPspKernels:
         self,
         rule: Any,
         times: Tensor,
+        weight: Tensor,
         geometry: Geometry,
         scale: Tensor,
         at: Tensor,
@@ -132,10 +133,10 @@ class RelPspKernels:
         lists: Tensor | None = None,
     ) -> Tensor:
         """Gradient to the weights."""
-        out = empty_strided([scale.shape[-1], geometry.fan_in], [geometry.fan_in, 1], torch.float64)
+        out = empty_strided(weight.shape, [geometry.fan_in, 1], _kept(weight).dtype)
         done = _run(
             "to_weights", times, geometry, len(out), lists=lists, cap=self.cap,
-            scale=scale, at=at, last=last, out=out,
+            single=out.dtype == torch.float32, scale=scale, at=at, last=last, out=out,
         )  # fmt: skip
         note(2, done.pairs, lanes=done.lanes)
         return out
@@ -155,7 +156,7 @@ class RelPspKernels:
         out = torch.empty_like(times)
         done = _run(
             "to_times", times, geometry, len(weight), lists=lists,
-            weight=weight, scale=scale, at=at, last=last, out=out,
+            weight=_kept(weight), scale=scale, at=at, last=last, out=out,
         )  # fmt: skip
         note(1, done.pairs, lanes=done.lanes)
         return out
@@ -199,6 +200,7 @@ def _run(
     threshold: float = 0.0,
     t_max: float = 0.0,
     cap: float = 0.0,
+    single: bool = False,
     lists: Tensor | None = None,
     keep: bool = False,
     **tensors: Tensor,
@@ -208,6 +210,8 @@ def _run(
     if native is None:
         raise CompilerError("the event-driven kernels were called without a C compiler")
     work = (ctypes.c_int64 * 2)()
+    if "weight" in tensors:
+        single = tensors["weight"].dtype == torch.float32
     held = {"times": times.contiguous()} | {key: value.contiguous() for key, value in tensors.items()}
     layer = _Layer(
         **{key: value.data_ptr() for key, value in held.items()},
@@ -221,6 +225,7 @@ def _run(
         **_sides("oh ow", geometry.out_size),
         outputs=outputs,
         listed=lists is not None,
+        single=single,
         threshold=threshold,
         t_max=t_max,
         cap=cap,
@@ -235,6 +240,11 @@ def _run(
     layer.room = room.data_ptr()
     getattr(native, name)(layer, threads)
     return _Done(work[0], work[1], lists)
+
+
+def _kept(weight: Tensor) -> Tensor:
+    """Weights as the kernels read them: float32 as they are, others in float64; sums are of float64 in any case."""
+    return weight if weight.dtype == torch.float32 else weight.double()
 
 
 def _sides(names: str, sides: tuple[int, int]) -> dict[str, int]:

@@ -69,5 +69,5 @@ class _Sums(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             gt = engine.to_times(RAMP, times, weight, geometry, to_I, at, last)
         if ctx.needs_input_grad[1]:
-            gw = engine.to_weights(RAMP, times, geometry, to_I, at, last)
+            gw = engine.to_weights(RAMP, times, weight, geometry, to_I, at, last)
         return gt, gw, None

@@ -21,6 +21,7 @@
 #define VECTORS 4
 #define WIDTH 4
 #define LANES (VECTORS * WIDTH)
+#define SINGLES 8
 #define UNITS 64 /* output positions whose spikes a thread holds at a time */
 #define STRIDE 32 /* arrivals between two questions whether a block has fired */
 #define ALMOST (1 - 1e-12) /* what rounding of V within a stride may amount to */
@@ -30,6 +31,9 @@
 
 typedef double Vector __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
 typedef int64_t Mask __attribute__((vector_size(8 * WIDTH)));
+
+typedef float Singles __attribute__((vector_size(4 * SINGLES), aligned(4), may_alias));
+typedef int32_t SinglesMask __attribute__((vector_size(4 * SINGLES)));
 
 typedef struct {
     double time;
@@ -41,15 +45,17 @@ typedef struct {
 } View; /* an output position that sees an input neuron, and through which weights */
 
 typedef struct {
-    const double *times, *weight;            /* [N][S], [m][n] */
+    const double *times;                     /* [N][S] */
+    const void *weight;                      /* [m][n] of `single` or double numbers, as the gradient to them */
     const double *scale, *at;                /* [N][P][m]: dL/dt / V', and when the kernel is read */
-    double *out, *slope;                     /* forward: [N][P][m], sums: I and W; backward: out is the gradient */
+    void *out;                               /* forward: [N][P][m] times, sums: I; backward: the gradient */
+    double *slope;                           /* [N][P][m]; sums: W */
     int32_t *last;                           /* [N][P][m]: place of the last causal input, -1 silent */
     char *room;                              /* `room_bytes` of memory, aligned to 64 */
     char *lists;                             /* `list_bytes` of memory that outlives the pass; null: lists lie in the room */
     int64_t *work;                           /* [2]: pairs needed, lanes executed */
     int64_t samples, channels, height, width, kh, kw, sh, sw, ph, pw, oh, ow, outputs;
-    int64_t listed;                          /* whether `lists` are made already */
+    int64_t listed, single;                  /* whether `lists` are made already; whether weights are float */
     double threshold, t_max;
     double cap;                              /* to_weights: greatest t_i - at_j of a pair, 0 or inf */
 } Layer;
@@ -242,20 +248,54 @@ static void list_group(const Layer *layer, const Room *room, int64_t first, int6
 }
 
 /* The weights of each block as a tile [fan_in][LANES], before which stand the greatest |w| of its neurons. */
-static void pack(const Layer *layer, const Room *room)
+static inline void pack_as(const Layer *layer, const Room *room, int single)
 {
     for (int64_t b = 0; b < room->blocks; b++) {
         double *tile = tile_of(room, b), *greatest = tile - LANES;
-        const double *weight = layer->weight + b * LANES * room->fan_in;
-        const int64_t lanes = least(LANES, layer->outputs - b * LANES);
+        const int64_t from = b * LANES * room->fan_in, lanes = least(LANES, layer->outputs - b * LANES);
+        const float *floats = (const float *)layer->weight + from;
+        const double *doubles = (const double *)layer->weight + from;
         memset(greatest, 0, LANES * sizeof(double));
+        if (lanes < LANES)
+            memset(tile, 0, room->fan_in * LANES * sizeof(double));
         for (int64_t i = 0; i < room->fan_in; i++)
-            for (int64_t l = 0; l < LANES; l++) {
-                const double w = l < lanes ? weight[l * room->fan_in + i] : 0;
-                tile[i * LANES + l] = w;
-                greatest[l] = fabs(w) > greatest[l] ? fabs(w) : greatest[l];
-            }
+            for (int64_t l = 0; l < lanes; l++)
+                tile[i * LANES + l] = single ? (double)floats[l * room->fan_in + i] : doubles[l * room->fan_in + i];
+        for (int64_t i = 0; i < room->fan_in; i++)
+            for (int64_t l = 0; l < LANES; l++)
+                greatest[l] = fabs(tile[i * LANES + l]) > greatest[l] ? fabs(tile[i * LANES + l]) : greatest[l];
     }
+}
+
+static void pack(const Layer *layer, const Room *room)
+{
+    if (layer->single)
+        pack_as(layer, room, 1);
+    else
+        pack_as(layer, room, 0);
+}
+
+/* Writes the sums of a block [fan_in][LANES] to the gradient [m][n]. */
+static inline void unpack_as(const Layer *layer, const Room *room, int64_t block, int single)
+{
+    const double *sums = tile_of(room, block);
+    const int64_t to = block * LANES * room->fan_in, lanes = least(LANES, layer->outputs - block * LANES);
+    float *floats = (float *)layer->out + to;
+    double *doubles = (double *)layer->out + to;
+    for (int64_t i = 0; i < room->fan_in; i++)
+        for (int64_t l = 0; l < lanes; l++)
+            if (single)
+                floats[l * room->fan_in + i] = (float)sums[i * LANES + l];
+            else
+                doubles[l * room->fan_in + i] = sums[i * LANES + l];
+}
+
+static void unpack(const Layer *layer, const Room *room, int64_t block)
+{
+    if (layer->single)
+        unpack_as(layer, room, block, 1);
+    else
+        unpack_as(layer, room, block, 0);
 }
 
 static inline Vector masked(Vector x, Mask mask) { return (Vector)((Mask)x & mask); }
@@ -280,6 +320,25 @@ static inline Vector greater(Vector a, Vector b)
 #else
     const Mask above = a > b;
     return (Vector)(((Mask)a & above) | ((Mask)b & ~above));
+#endif
+}
+
+static inline Singles lesser_single(Singles a, Singles b)
+{
+#ifdef __AVX__
+    return (Singles)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    const SinglesMask below = a < b;
+    return (Singles)(((SinglesMask)a & below) | ((SinglesMask)b & ~below));
+#endif
+}
+
+static inline Singles fused_single(Singles a, Singles b, Singles c)
+{
+#ifdef __FMA__
+    return (Singles)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
 #endif
 }
 
@@ -329,7 +388,7 @@ static inline void fire(const Layer *layer, int64_t where, int64_t k, double tim
     double t = time + (layer->threshold - V) / W;
     t = t < time ? time : t > next ? next : t;
     if (t <= layer->t_max && t < INFINITY)
-        layer->out[where] = t, layer->last[where] = (int32_t)k, layer->slope[where] = W;
+        ((double *)layer->out)[where] = t, layer->last[where] = (int32_t)k, layer->slope[where] = W;
 }
 
 /* One vector of a block goes over events `from` to `to` again, and fires where the threshold is reached by the next arrival.
@@ -365,7 +424,7 @@ static int64_t rel_psp_block(const Event *events, int64_t count, const double *t
         wait[l / WIDTH][l % WIDTH] = l < lanes ? layer->threshold : NAN;
     copy((const Vector *)(tile - LANES), steep);
     for (int64_t l = 0; l < lanes; l++)
-        layer->out[where + l] = INFINITY, layer->last[where + l] = -1, layer->slope[where + l] = 0;
+        ((double *)layer->out)[where + l] = INFINITY, layer->last[where + l] = -1, layer->slope[where + l] = 0;
     for (int64_t end; k < count - 1 && open; k = end) {
         Vector old_W[VECTORS], old_V[VECTORS];
         copy(W, old_W), copy(V, old_V);
@@ -382,12 +441,13 @@ static int64_t rel_psp_block(const Event *events, int64_t count, const double *t
     }
     if (k >= count || !open)
         return taken;
-    const Vector *last = (const Vector *)(tile + (int64_t)events[k].row * LANES);
-    for (int v = 0; v < VECTORS; v++)
-        W[v] += last[v];
-    for (int64_t l = 0; l < lanes; l++)
-        if (W[l / WIDTH][l % WIDTH] > 0 && wait[l / WIDTH][l % WIDTH] > 0)
-            fire(layer, where + l, k, events[k].time, INFINITY, W[l / WIDTH][l % WIDTH], V[l / WIDTH][l % WIDTH]);
+    for (int64_t v = 0; v < VECTORS; v++) {
+        W[v] += *(const Vector *)(tile + (int64_t)events[k].row * LANES + v * WIDTH);
+        if (any((W[v] > 0) & (wait[v] > 0)))
+            for (int64_t l = 0; l < WIDTH; l++)
+                if (W[v][l] > 0 && wait[v][l] > 0)
+                    fire(layer, where + v * WIDTH + l, k, events[k].time, INFINITY, W[v][l], V[v][l]);
+    }
     return taken + lanes;
 }
 
@@ -403,7 +463,7 @@ static int64_t sums_block(const Event *events, int64_t count, const double *tile
         }
     }
     for (int64_t l = 0; l < lanes; l++)
-        layer->slope[where + l] = W[l / WIDTH][l % WIDTH], layer->out[where + l] = I[l / WIDTH][l % WIDTH];
+        layer->slope[where + l] = W[l / WIDTH][l % WIDTH], ((double *)layer->out)[where + l] = I[l / WIDTH][l % WIDTH];
     return count * lanes;
 }
 
@@ -456,11 +516,15 @@ static Block load(const Layer *layer, int64_t where, int64_t lanes)
 /* The place of the last input that is causal to an output with a gradient, -1 if there is none; adds the pairs of all. */
 static int64_t furthest(const Layer *layer, int64_t unit, int64_t *pairs)
 {
-    int64_t most = -1;
-    for (int64_t w = unit * layer->outputs; w < (unit + 1) * layer->outputs; w++) {
-        const int64_t place = layer->scale[w] != 0 ? layer->last[w] : -1;
-        most = place > most ? place : most, *pairs += place + 1;
+    const double *scale = layer->scale + unit * layer->outputs;
+    const int32_t *last = layer->last + unit * layer->outputs;
+    int32_t most = -1;
+    int64_t sum = 0;
+    for (int64_t j = 0; j < layer->outputs; j++) {
+        const int32_t place = last[j], mine = scale[j] != 0 ? place : -1;
+        most = mine > most ? mine : most, sum += mine + 1;
     }
+    *pairs += sum;
     return most;
 }
 
@@ -486,27 +550,71 @@ static int64_t turn(const Layer *layer, const Room *room, int64_t first, int64_t
     return pairs;
 }
 
-/* What a chunk's spikes say to the weights of a block: at and scale of each position, both 0 where there is no gradient. */
-static void load_panel(const Layer *layer, int64_t where, int64_t count, int64_t lanes, Vector panel[UNITS][2][VECTORS])
+/* What a chunk's spikes say to the weights of a block: at and scale of each position, 0 where there is no gradient. */
+typedef union {
+    double doubles[UNITS][2][LANES];
+    float floats[UNITS][2][LANES];
+} Panel;
+
+static inline void load_panel(const Layer *layer, int64_t where, int64_t count, int64_t lanes, int single, Panel *panel)
 {
-    memset(panel, 0, count * sizeof panel[0]);
-    for (int64_t r = 0; r < count; r++, where += layer->outputs) {
-        double *at = (double *)panel[r][0], *scale = (double *)panel[r][1];
-        for (int64_t l = 0; l < lanes; l++)
-            if (layer->last[where + l] >= 0 && layer->scale[where + l] != 0)
-                at[l] = layer->at[where + l], scale[l] = layer->scale[where + l];
+    memset(panel, 0, lanes < LANES ? sizeof *panel : 0);
+    for (int64_t r = 0; r < count; r++, where += layer->outputs)
+        for (int64_t l = 0; l < lanes; l++) {
+            const double at = layer->at[where + l], scale = layer->scale[where + l];
+            const int learns = (layer->last[where + l] >= 0) & (scale != 0); /* no jump: half of them do */
+            if (single)
+                panel->floats[r][0][l] = learns ? (float)at : 0, panel->floats[r][1][l] = learns ? (float)scale : 0;
+            else
+                panel->doubles[r][0][l] = learns ? at : 0, panel->doubles[r][1][l] = learns ? scale : 0;
+        }
+}
+
+/* Adds a chunk's pairs to the sums [fan_in][LANES] of a block, those of a row in registers. */
+static void add_rows(const Event *turned, const int32_t *start, int64_t fan_in, const Panel *panel, double cap, Vector *sums)
+{
+    for (int64_t i = 0; i < fan_in; i++, sums += VECTORS) {
+        Vector sum[VECTORS];
+        copy(sums, sum);
+        for (int64_t k = start[i]; k < start[i + 1]; k++) {
+            const Vector *at = (const Vector *)panel->doubles[turned[k].row][0], *scale = at + VECTORS;
+            for (int v = 0; v < VECTORS; v++)
+                sum[v] = fused(scale[v], lesser(turned[k].time - at[v], (Vector){0} + cap), sum[v]);
+        }
+        copy(sum, sums);
+    }
+}
+
+static inline void add_single(const Event *event, const Panel *panel, float cap, Singles *sum)
+{
+    const Singles *at = (const Singles *)panel->floats[event->row][0], *scale = at + LANES / SINGLES;
+    for (int v = 0; v < LANES / SINGLES; v++)
+        sum[v] = fused_single(scale[v], lesser_single((float)event->time - at[v], (Singles){0} + cap), sum[v]);
+}
+
+/* The same for float weights: in float within a chunk, and two sums at a time, which do not wait for one another. */
+static void add_rows_single(const Event *turned, const int32_t *start, int64_t fan_in, const Panel *panel, float cap, double *sums)
+{
+    for (int64_t i = 0; i < fan_in; i++, sums += LANES) {
+        Singles even[LANES / SINGLES] = {{0}}, odd[LANES / SINGLES] = {{0}};
+        int64_t k = start[i];
+        for (; k + 1 < start[i + 1]; k += 2)
+            add_single(turned + k, panel, cap, even), add_single(turned + k + 1, panel, cap, odd);
+        if (k < start[i + 1])
+            add_single(turned + k, panel, cap, even);
+        for (int l = 0; l < LANES; l++)
+            sums[l] += (double)(even[l / SINGLES][l % SINGLES] + odd[l / SINGLES][l % SINGLES]);
     }
 }
 
 /* out[j][i] = sum of scale_j (t_i - at_j) over pairs. UNITS positions at a time, whose spikes stay in the first-level cache;
- * row after row, its sums in registers. No pair is asked whether it is causal: behind a spike min(t_i - at_j, 0) is 0; `cap` is 0, or
+ * row after row. No pair is asked whether it is causal: behind a spike min(t_i - at_j, 0) is 0; `cap` is 0, or
  * inf where every input that arrives is causal. */
 void to_weights(const Layer *layer, int threads)
 {
     Room room;
     int64_t executed = 0, pairs = 0;
     lay_out(&room, layer, threads, layer->room);
-    const Vector cap = (Vector){0} + layer->cap;
     for (int64_t first = 0; first < layer->samples; first += room.group) {
         const int64_t group = least(room.group, layer->samples - first), units = group * room.positions;
         list_group(layer, &room, first, group, threads);
@@ -516,34 +624,30 @@ void to_weights(const Layer *layer, int threads)
                           room.starts + low / UNITS * (room.fan_in + 2));
 #pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(+ : executed)
         for (int64_t b = 0; b < room.blocks; b++) {
-            Vector panel[UNITS][2][VECTORS], *sums = (Vector *)tile_of(&room, b);
+            Panel panel;
+            double *sums = tile_of(&room, b);
             const int64_t lanes = least(LANES, layer->outputs - b * LANES);
             if (!first)
-                memset(sums, 0, room.fan_in * sizeof(double) * LANES);
+                memset(sums, 0, room.fan_in * LANES * sizeof(double));
             for (int64_t low = 0; low < units; low += UNITS) {
                 const Event *turned = room.turned + low * room.fan_in;
                 const int32_t *start = room.starts + low / UNITS * (room.fan_in + 2);
-                load_panel(layer, (first * room.positions + low) * layer->outputs + b * LANES, least(UNITS, units - low), lanes, panel);
-                executed += start[room.fan_in] * lanes;
-                for (int64_t i = 0; i < room.fan_in; i++) {
-                    Vector sum[VECTORS];
-                    copy(sums + i * VECTORS, sum);
-                    for (int64_t k = start[i]; k < start[i + 1]; k++) {
-                        const Vector *at = panel[turned[k].row][0], *scale = panel[turned[k].row][1];
-                        for (int v = 0; v < VECTORS; v++)
-                            sum[v] = fused(scale[v], lesser(turned[k].time - at[v], cap), sum[v]);
-                    }
-                    copy(sum, sums + i * VECTORS);
+                const int64_t where = (first * room.positions + low) * layer->outputs + b * LANES, count = least(UNITS, units - low);
+                if (layer->single) {
+                    load_panel(layer, where, count, lanes, 1, &panel);
+                    add_rows_single(turned, start, room.fan_in, &panel, (float)layer->cap, sums);
+                } else {
+                    load_panel(layer, where, count, lanes, 0, &panel);
+                    add_rows(turned, start, room.fan_in, &panel, layer->cap, (Vector *)sums);
                 }
+                executed += start[room.fan_in] * lanes;
             }
             if (first + group == layer->samples)
-                for (int64_t i = 0; i < room.fan_in; i++)
-                    for (int64_t l = 0; l < lanes; l++)
-                        layer->out[(b * LANES + l) * room.fan_in + i] = sums[i * VECTORS + l / WIDTH][l % WIDTH];
+                unpack(layer, &room, b);
         }
     }
     if (!layer->samples)
-        memset(layer->out, 0, layer->outputs * room.fan_in * sizeof(double));
+        memset(layer->out, 0, layer->outputs * room.fan_in * (layer->single ? sizeof(float) : sizeof(double)));
     layer->work[0] = pairs, layer->work[1] = executed;
 }
 
@@ -564,7 +668,7 @@ void to_times(const Layer *layer, int threads)
                 const int64_t u = s * room.positions + p;
                 const Event *events = room.events + u * room.fan_in;
                 Vector *total = room.totals + thread_number() * room.fan_in;
-                double *out = layer->out + (first + s) * room.inputs;
+                double *out = (double *)layer->out + (first + s) * room.inputs;
                 memset(total, 0, room.counts[u] * sizeof(Vector));
                 for (int64_t b = 0; b < room.blocks; b++) {
                     const double *tile = tile_of(&room, b);
