@@ -23,7 +23,7 @@
 #define LANES (VECTORS * WIDTH)
 #define SINGLES 8
 #define UNITS 64 /* output positions whose spikes a thread holds at a time */
-#define STRIDE 32 /* arrivals between two questions whether a block has fired */
+#define STRIDE 24 /* arrivals between two questions whether a block has fired */
 #define ALMOST (1 - 1e-12) /* what rounding of V within a stride may amount to */
 #define BUCKETS 1024
 #define MOVES 8 /* an event may move so far by insertion, in the mean */
@@ -392,7 +392,7 @@ static inline void fire(const Layer *layer, int64_t where, int64_t k, double tim
 }
 
 /* One vector of a block goes over events `from` to `to` again, and fires where the threshold is reached by the next arrival.
- * Fired neurons wait for nan. Returns how many fired. */
+ * Those that fire wait for nan from then on. Returns how many fired. */
 static int64_t look(const Event *events, int64_t from, int64_t to, const double *tile, Vector W, Vector V, Vector *wait, const Layer *layer, int64_t where)
 {
     int64_t fired = 0;
@@ -400,10 +400,10 @@ static int64_t look(const Event *events, int64_t from, int64_t to, const double 
         const Vector before = V;
         W += *(const Vector *)(tile + (int64_t)events[k].row * LANES);
         V += W * (events[k + 1].time - events[k].time);
-        if (!any(V >= *wait))
+        if (!any((V >= layer->threshold) & (*wait > 0)))
             continue;
         for (int64_t l = 0; l < WIDTH; l++)
-            if (V[l] >= (*wait)[l]) {
+            if (V[l] >= layer->threshold && (*wait)[l] > 0) {
                 fire(layer, where + l, k, events[k].time, events[k + 1].time, W[l], before[l]);
                 (*wait)[l] = NAN, fired++;
             }
@@ -418,10 +418,10 @@ static int64_t look(const Event *events, int64_t from, int64_t to, const double 
  * one may have go over the stride again. Behind the last arrival every neuron that rises fires. */
 static int64_t rel_psp_block(const Event *events, int64_t count, const double *tile, int64_t lanes, const Layer *layer, int64_t where)
 {
-    Vector W[VECTORS] = {{0}}, V[VECTORS] = {{0}}, wait[VECTORS], steep[VECTORS]; /* wait: the threshold, nan once fired */
+    Vector W[VECTORS] = {{0}}, V[VECTORS] = {{0}}, wait[VECTORS], steep[VECTORS]; /* wait: almost the threshold, nan once fired */
     int64_t open = lanes, taken = 0, k = 0;
     for (int64_t l = 0; l < LANES; l++)
-        wait[l / WIDTH][l % WIDTH] = l < lanes ? layer->threshold : NAN;
+        wait[l / WIDTH][l % WIDTH] = l < lanes ? layer->threshold * ALMOST : NAN;
     copy((const Vector *)(tile - LANES), steep);
     for (int64_t l = 0; l < lanes; l++)
         ((double *)layer->out)[where + l] = INFINITY, layer->last[where + l] = -1, layer->slope[where + l] = 0;
@@ -432,12 +432,18 @@ static int64_t rel_psp_block(const Event *events, int64_t count, const double *t
         take_in(events, k, end, tile, W, V);
         taken += (end - k) * lanes;
         const double quarter = (STRIDE / 4.0) * (events[end].time - events[k].time);
+        Mask near[VECTORS], some = {0};
         for (int64_t v = 0; v < VECTORS; v++) {
-            if (!any(greater(old_V[v], V[v]) + steep[v] * quarter >= wait[v] * ALMOST))
-                continue;
-            open -= look(events, k, end, tile + v * WIDTH, old_W[v], old_V[v], &wait[v], layer, where + v * WIDTH);
-            taken += (end - k) * least(WIDTH, lanes - v * WIDTH);
+            near[v] = greater(old_V[v], V[v]) + steep[v] * quarter >= wait[v];
+            some |= near[v];
         }
+        if (!any(some))
+            continue;
+        for (int64_t v = 0; v < VECTORS; v++)
+            if (any(near[v])) {
+                open -= look(events, k, end, tile + v * WIDTH, old_W[v], old_V[v], &wait[v], layer, where + v * WIDTH);
+                taken += (end - k) * least(WIDTH, lanes - v * WIDTH);
+            }
     }
     if (k >= count || !open)
         return taken;
