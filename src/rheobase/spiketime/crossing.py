@@ -45,8 +45,7 @@ class Crossings(NamedTuple):
 class Engine(Protocol):
     """The three passes of a layer; times `[N, S]`, weight `[m, n]`, the rest `[N, P, m]`.
 
-    All are float64, the weights alone may be float32; sums are of float64, and the gradient to the weights has float64 or
-    their dtype.
+    All are float64, the weights alone may be float32: the gradient to them then has float64 or float32.
 
     In both gradients `scale` is dL/dt_j / V' and `at` the time at which the kernel is read; `lists` are those of the
     forward pass over the same times, or None.

@@ -1,7 +1,8 @@
 """The event-driven kernels on processors: `events.c` compiled on first use, and `work` told what they executed.
 
 Spike times and causal sets are bit for bit those of `crossing.Reference`: both sum in the order of arrival, in float64.
-Gradients are sums over samples and outputs in another order, equal to a few units of float64's last place.
+Gradients are sums over samples and outputs in another order, equal to a few units of float64's last place; those to
+float32 weights are summed in float32 over up to 64 output positions at a time, and in float64 over these.
 `RHEOBASE_SPIKETIME=torch` chooses the reference.
 """
 

@@ -5,10 +5,11 @@
  * A sample's spikes are sorted once; each output position gets a list of those it sees, in time order. Lists of a whole
  * batch that fit BUFFER are made by the forward pass and kept for the others (`lists`). Output
  * neurons are taken LANES at a time with their sums in registers, weights laid out as tiles [block][n][LANES].
- * rel_psp:    adds an input's weight at its arrival, asks whether the threshold is reached by the next arrival, and
+ * rel_psp:    adds an input's weight at its arrival, asks every STRIDE arrivals whether the threshold may have been reached, and
  *             stops at the spike (of the last neuron of the block that still waits)
  * sums:       takes in every spike: the sums of a neuron that fires after all of them
- * to_weights, to_times: visit the pairs (output spike, causal input), block by block
+ * to_weights: turns the lists to rows of weights; inputs that are causal to some neuron of a position meet all of them
+ * to_times:   visits the pairs (output spike, causal input), block by block
  */
 #include <math.h>
 #include <stdint.h>
@@ -24,7 +25,7 @@
 #define SINGLES 8
 #define UNITS 64 /* output positions whose spikes a thread holds at a time */
 #define STRIDE 24 /* arrivals between two questions whether a block has fired */
-#define ALMOST (1 - 1e-12) /* what rounding of V within a stride may amount to */
+#define ALMOST (1 - 1e-12) /* of the threshold: rounding of V within a stride is less */
 #define BUCKETS 1024
 #define MOVES 8 /* an event may move so far by insertion, in the mean */
 #define BUFFER (4 << 20) /* bytes of event lists held at a time, unless one sample needs more */
