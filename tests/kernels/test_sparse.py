@@ -95,6 +95,15 @@ def test_counts_by_hand():
 
 
 @needs_compiler
+def test_dense_errors_of_few_outputs_count_what_is_active():
+    """Every output errs: products are dense, operations those of 2 + 1 active inputs and of 4 errors."""
+    layer, x = nn.Linear(3, 2), torch.tensor([[1.0, 0, 1], [0, 1, 0]], requires_grad=True)
+    with sparse_backward(), counted() as work:
+        layer(x).backward(torch.tensor([[3.0, 5.0], [1, -1]]))
+    assert work == Executed(3 * 2, 4 * 3, 3 * 2, lanes=(0, 12, 12), dense=(12, 12, 12))
+
+
+@needs_compiler
 @pytest.mark.parametrize("active", [0.005, 0.3])
 def test_rare_and_frequent_errors(active):
     """Both ways to the weights, over several blocks of rows and of outputs; spikes that are not 1."""

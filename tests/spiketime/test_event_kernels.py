@@ -99,12 +99,26 @@ def test_kept_lists_change_nothing(channels):
     scale = torch.rand(found.times.shape, generator=g, dtype=torch.float64)
     kept, made_anew = (
         (
-            engine.to_weights(rule, times, geometry, scale, found.times, found.last, lists),
+            engine.to_weights(rule, times, weight, geometry, scale, found.times, found.last, lists),
             engine.to_times(rule, times, weight, geometry, scale, found.times, found.last, lists),
         )
         for lists in (found.lists, None)
     )
     assert all(torch.equal(x, y) and x.any() for x, y in zip(kept, made_anew, strict=True))
+
+
+@pytest.mark.parametrize("samples", [3, 150])
+def test_float_weights(samples):
+    """Spikes are those of the same weights in float64; gradients to them are summed in float within chunks of samples."""
+    times, weight = random_layer(RelPsp(), n=90, m=21, samples=samples)
+    weight /= 5
+    single = weight.float()
+    a, b = (both(times, w, Geometry(90), RelPsp())[i] for w, i in ((single, 0), (single.double(), 1)))
+    assert torch.equal(a[0].times, b[0].times) and torch.equal(a[0].last, b[0].last)
+    assert torch.allclose(a[1], b[1], rtol=1e-11, atol=1e-11)
+    assert a[2].dtype == torch.float32
+    assert (a[2] - b[2]).norm() < 1e-6 * b[2].norm()
+    assert b[2].norm() > 0.1
 
 
 def test_lists_die_with_the_backward_pass():

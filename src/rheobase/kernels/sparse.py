@@ -27,6 +27,7 @@ from rheobase.native import CompilerError, compile_shared
 
 SOURCE = Path(__file__).with_name("sparse.c")
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno")
+FEW = 32  # where most errors of fewer outputs than these are not 0, listing costs more than dense products
 GRAIN = 1 << 16  # elements worth one more thread
 
 
@@ -156,7 +157,10 @@ def to_weights(delta: Tensor, x: Tensor) -> Tensor:
 
     Shape: delta `[R, m]`, x `[R, n]`, float32 on CPU -> `[m, n]`
     """
-    if library() is None:
+    if _dense(delta):
+        if counting():
+            active = (delta != 0).sum(1).dot((x != 0).sum(1))
+            note(2, int(active), lanes=delta.shape[1] * x.numel(), dense=delta.shape[1] * x.numel())
         return delta.T @ x
     out = empty_strided([delta.shape[1], x.shape[1]], [x.shape[1], 1], torch.float32)
     pairs, lanes = _run("sparse_to_weights", delta, out, x=x, rows=len(x), inputs=x.shape[1])
@@ -169,7 +173,10 @@ def to_inputs(delta: Tensor, weight: Tensor) -> Tensor:
 
     Shape: delta `[R, m]`, weight `[m, n]`, float32 on CPU -> `[R, n]`
     """
-    if library() is None:
+    if _dense(delta):
+        if counting():
+            active = int(delta.count_nonzero()) * weight.shape[1]
+            note(1, active, lanes=len(delta) * weight.numel(), dense=len(delta) * weight.numel())
         return delta @ weight
     out = empty_strided([len(delta), weight.shape[1]], [weight.shape[1], 1], torch.float32)
     pairs, lanes = _run(
@@ -177,6 +184,12 @@ def to_inputs(delta: Tensor, weight: Tensor) -> Tensor:
     )
     note(1, pairs, lanes=lanes, dense=len(delta) * weight.numel())
     return out
+
+
+def _dense(delta: Tensor) -> bool:
+    """Whether a dense product is the faster way, as for the classes of a network; or the only one."""
+    few = delta.shape[1] < FEW and 2 * int(delta.count_nonzero()) > delta.numel()
+    return few or library() is None
 
 
 def _run(

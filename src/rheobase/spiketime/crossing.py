@@ -43,7 +43,9 @@ class Crossings(NamedTuple):
 
 
 class Engine(Protocol):
-    """The three passes of a layer; times `[N, S]`, weight `[m, n]`, the rest `[N, P, m]`, all float64.
+    """The three passes of a layer; times `[N, S]`, weight `[m, n]`, the rest `[N, P, m]`.
+
+    All are float64, the weights alone may be float32: the gradient to them then has float64 or float32.
 
     In both gradients `scale` is dL/dt_j / V' and `at` the time at which the kernel is read; `lists` are those of the
     forward pass over the same times, or None.
@@ -57,6 +59,7 @@ class Engine(Protocol):
         self,
         rule: "CrossingRule",
         times: Tensor,
+        weight: Tensor,
         geometry: Geometry,
         scale: Tensor,
         at: Tensor,
@@ -148,9 +151,7 @@ class CrossingRule(Config):
             DataError: shapes do not fit.
         """
         geometry.check(times, weight)
-        fired: Tensor = _Fire.apply(
-            times.double(), weight.double(), self, geometry, engine or self.engine(times)
-        )
+        fired: Tensor = _Fire.apply(times.double(), weight, self, geometry, engine or self.engine(times))
         return fired.to(times.dtype)
 
 
@@ -208,7 +209,7 @@ class _Fire(torch.autograd.Function):
                 scale = torch.where(fired, scale, grad * rule.silent_rate)
                 at = torch.where(fired, at, rule.t_max)
                 last = torch.where(fired, last, arrived.to(last.dtype))
-            gw = engine.to_weights(rule, times, geometry, scale, at, last, lists)
+            gw = engine.to_weights(rule, times, weight, geometry, scale, at, last, lists)
             if rule.silent == "push":
                 gw -= rule.silent_rate * (~fired).double().mean((0, 1)).unsqueeze(1)
         return gt, gw, None, None, None
@@ -228,7 +229,7 @@ class Reference:
         ts = torch.where(arrived, start, 0).unsqueeze(1)  # [R, 1, n]
         parts = []
         for rows in self._outputs(ts, weight):
-            w = weight[rows][:, order].transpose(0, 1) * arrived.unsqueeze(1)  # [R, m', n]
+            w = weight[rows].double()[:, order].transpose(0, 1) * arrived.unsqueeze(1)  # [R, m', n]
             hit, t = rule.segments(w, ts, end)
             some, k = (hit & arrived.unsqueeze(1)).max(-1, keepdim=True)  # the first hit
             t = t.gather(-1, k)
@@ -246,6 +247,7 @@ class Reference:
         self,
         rule: CrossingRule,
         times: Tensor,
+        weight: Tensor,
         geometry: Geometry,
         scale: Tensor,
         at: Tensor,
@@ -280,7 +282,7 @@ class Reference:
         for rows in self._outputs(seen, weight):
             causal = rank <= last[:, rows]
             x = torch.where(causal, at[:, rows] - seen, 0)
-            total += (scale[:, rows] * weight[rows] * rule.slope(x) * causal).sum(1)
+            total += (scale[:, rows] * weight[rows].double() * rule.slope(x) * causal).sum(1)
         return geometry.scatter(total)
 
     def _outputs(self, seen: Tensor, weight: Tensor) -> list[slice]:

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rheobase.config import Config
 from rheobase.spiketime.std_ed import to_times
@@ -47,8 +48,9 @@ class Latency(nn.Module):
             above = intensity > c.threshold
             ratio = torch.where(above, intensity / (intensity - c.threshold), 1)
             return torch.where(above, c.tau * ratio.log(), torch.inf)
-        times = c.t_in * (1 - intensity)
-        return times if c.zero_pixel == "last" else times.where(intensity > 0, torch.inf)
+        if c.zero_pixel == "silent":
+            intensity = F.threshold(intensity, 0.0, -torch.inf)
+        return c.t_in * (1 - intensity)
 
 
 class FirstEvent(nn.Module):

@@ -1,7 +1,8 @@
 """The event-driven kernels on processors: `events.c` compiled on first use, and `work` told what they executed.
 
 Spike times and causal sets are bit for bit those of `crossing.Reference`: both sum in the order of arrival, in float64.
-Gradients are sums over samples and outputs in another order, equal to a few units of float64's last place.
+Gradients are sums over samples and outputs in another order, equal to a few units of float64's last place; those to
+float32 weights are summed in float32 over up to 64 output positions at a time, and in float64 over these.
 `RHEOBASE_SPIKETIME=torch` chooses the reference.
 """
 
@@ -49,8 +50,8 @@ class _Layer(ctypes.Structure):
             (name, ctypes.c_int64)
             for name in ("samples", "channels", "height", "width", "kh", "kw", "sh", "sw")
         ),
-        *((name, ctypes.c_int64) for name in ("ph", "pw", "oh", "ow", "outputs", "listed")),
-        *((name, ctypes.c_double) for name in ("threshold", "t_max")),
+        *((name, ctypes.c_int64) for name in ("ph", "pw", "oh", "ow", "outputs", "listed", "single")),
+        *((name, ctypes.c_double) for name in ("threshold", "t_max", "cap")),
     ]
 
 
@@ -96,7 +97,14 @@ def available(times: Tensor) -> bool:
 
 
 class RelPspKernels:
-    """The engine of ReL-PSP (see `crossing.Engine`) in C."""
+    """The engine of ReL-PSP (see `crossing.Engine`) in C.
+
+    `cap` is the greatest t_i - at of a pair: 0 where `at` is the time of the spike, so that what arrives later adds nothing
+    to the weights' gradient; inf where every input that arrives is causal.
+    """
+
+    def __init__(self, cap: float = 0.0) -> None:
+        self.cap = cap
 
     def forward(self, rule: Any, times: Tensor, weight: Tensor, geometry: Geometry) -> "Crossings":
         """Spikes, last causal inputs and slopes."""
@@ -107,7 +115,7 @@ class RelPspKernels:
         last = torch.empty(shape, dtype=torch.int32)
         t_max = torch.inf if rule.t_max is None else rule.t_max
         done = _run(
-            "rel_psp_forward", times, geometry, len(weight), weight=weight, out=out, slope=slope, last=last,
+            "rel_psp_forward", times, geometry, len(weight), weight=_kept(weight), out=out, slope=slope, last=last,
             threshold=rule.v_threshold, t_max=t_max, keep=True,
         )  # fmt: skip
         if counting():
@@ -118,6 +126,7 @@ class RelPspKernels:
         self,
         rule: Any,
         times: Tensor,
+        weight: Tensor,
         geometry: Geometry,
         scale: Tensor,
         at: Tensor,
@@ -125,10 +134,11 @@ class RelPspKernels:
         lists: Tensor | None = None,
     ) -> Tensor:
         """Gradient to the weights."""
-        out = empty_strided([scale.shape[-1], geometry.fan_in], [geometry.fan_in, 1], torch.float64)
+        out = empty_strided(weight.shape, [geometry.fan_in, 1], _kept(weight).dtype)
         done = _run(
-            "to_weights", times, geometry, len(out), lists=lists, scale=scale, at=at, last=last, out=out
-        )
+            "to_weights", times, geometry, len(out), lists=lists, cap=self.cap,
+            single=out.dtype == torch.float32, scale=scale, at=at, last=last, out=out,
+        )  # fmt: skip
         note(2, done.pairs, lanes=done.lanes)
         return out
 
@@ -147,7 +157,7 @@ class RelPspKernels:
         out = torch.empty_like(times)
         done = _run(
             "to_times", times, geometry, len(weight), lists=lists,
-            weight=weight, scale=scale, at=at, last=last, out=out,
+            weight=_kept(weight), scale=scale, at=at, last=last, out=out,
         )  # fmt: skip
         note(1, done.pairs, lanes=done.lanes)
         return out
@@ -190,6 +200,8 @@ def _run(
     *,
     threshold: float = 0.0,
     t_max: float = 0.0,
+    cap: float = 0.0,
+    single: bool = False,
     lists: Tensor | None = None,
     keep: bool = False,
     **tensors: Tensor,
@@ -199,6 +211,8 @@ def _run(
     if native is None:
         raise CompilerError("the event-driven kernels were called without a C compiler")
     work = (ctypes.c_int64 * 2)()
+    if "weight" in tensors:
+        single = tensors["weight"].dtype == torch.float32
     held = {"times": times.contiguous()} | {key: value.contiguous() for key, value in tensors.items()}
     layer = _Layer(
         **{key: value.data_ptr() for key, value in held.items()},
@@ -212,8 +226,10 @@ def _run(
         **_sides("oh ow", geometry.out_size),
         outputs=outputs,
         listed=lists is not None,
+        single=single,
         threshold=threshold,
         t_max=t_max,
+        cap=cap,
     )
     if keep and (size := native.list_bytes(layer)):
         lists = empty_strided([size], [1], torch.uint8)
@@ -225,6 +241,11 @@ def _run(
     layer.room = room.data_ptr()
     getattr(native, name)(layer, threads)
     return _Done(work[0], work[1], lists)
+
+
+def _kept(weight: Tensor) -> Tensor:
+    """Weights as the kernels read them: float32 as they are, others in float64; sums are of float64 in any case."""
+    return weight if weight.dtype == torch.float32 else weight.double()
 
 
 def _sides(names: str, sides: tuple[int, int]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rheobase.spiketime import event_kernels
+from rheobase.spiketime.crossing import Engine, Reference
 from rheobase.spiketime.geometry import Geometry
 from rheobase.spiketime.rel_psp import RelPsp
 
@@ -62,9 +63,11 @@ class _Sums(torch.autograd.Function):
         at = torch.where(moved, -to_W / to_I.where(moved, 1), 0)
         arrived = geometry.patches(times).isfinite().sum(1).view(*at.shape[:2], 1)
         last = torch.where(moved, arrived - 1, -1).int()
-        engine, gt, gw = RAMP.engine(times), None, None
+        native = event_kernels.available(times)
+        engine: Engine = event_kernels.RelPspKernels(cap=torch.inf) if native else Reference()
+        gt = gw = None
         if ctx.needs_input_grad[0]:
             gt = engine.to_times(RAMP, times, weight, geometry, to_I, at, last)
         if ctx.needs_input_grad[1]:
-            gw = engine.to_weights(RAMP, times, geometry, to_I, at, last)
+            gw = engine.to_weights(RAMP, times, weight, geometry, to_I, at, last)
         return gt, gw, None

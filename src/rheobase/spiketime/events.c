@@ -5,10 +5,11 @@
  * A sample's spikes are sorted once; each output position gets a list of those it sees, in time order. Lists of a whole
  * batch that fit BUFFER are made by the forward pass and kept for the others (`lists`). Output
  * neurons are taken LANES at a time with their sums in registers, weights laid out as tiles [block][n][LANES].
- * rel_psp:    adds an input's weight at its arrival, asks whether the threshold is reached by the next arrival, and
+ * rel_psp:    adds an input's weight at its arrival, asks every STRIDE arrivals whether the threshold may have been reached, and
  *             stops at the spike (of the last neuron of the block that still waits)
  * sums:       takes in every spike: the sums of a neuron that fires after all of them
- * to_weights, to_times: visit the pairs (output spike, causal input), block by block
+ * to_weights: turns the lists to rows of weights; inputs that are causal to some neuron of a position meet all of them
+ * to_times:   visits the pairs (output spike, causal input), block by block
  */
 #include <math.h>
 #include <stdint.h>
@@ -18,16 +19,22 @@
 #include <immintrin.h>
 #endif
 
-#define VECTORS 2
+#define VECTORS 4
 #define WIDTH 4
 #define LANES (VECTORS * WIDTH)
-#define STRIDE 32 /* arrivals between two questions whether a block has fired */
+#define SINGLES 8
+#define UNITS 64 /* output positions whose spikes a thread holds at a time */
+#define STRIDE 24 /* arrivals between two questions whether a block has fired */
+#define ALMOST (1 - 1e-12) /* of the threshold: rounding of V within a stride is less */
 #define BUCKETS 1024
 #define MOVES 8 /* an event may move so far by insertion, in the mean */
 #define BUFFER (4 << 20) /* bytes of event lists held at a time, unless one sample needs more */
 
 typedef double Vector __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
 typedef int64_t Mask __attribute__((vector_size(8 * WIDTH)));
+
+typedef float Singles __attribute__((vector_size(4 * SINGLES), aligned(4), may_alias));
+typedef int32_t SinglesMask __attribute__((vector_size(4 * SINGLES)));
 
 typedef struct {
     double time;
@@ -39,16 +46,19 @@ typedef struct {
 } View; /* an output position that sees an input neuron, and through which weights */
 
 typedef struct {
-    const double *times, *weight;            /* [N][S], [m][n] */
+    const double *times;                     /* [N][S] */
+    const void *weight;                      /* [m][n] of `single` or double numbers, as the gradient to them */
     const double *scale, *at;                /* [N][P][m]: dL/dt / V', and when the kernel is read */
-    double *out, *slope;                     /* forward: [N][P][m], sums: I and W; backward: out is the gradient */
+    void *out;                               /* forward: [N][P][m] times, sums: I; backward: the gradient */
+    double *slope;                           /* [N][P][m]; sums: W */
     int32_t *last;                           /* [N][P][m]: place of the last causal input, -1 silent */
     char *room;                              /* `room_bytes` of memory, aligned to 64 */
     char *lists;                             /* `list_bytes` of memory that outlives the pass; null: lists lie in the room */
     int64_t *work;                           /* [2]: pairs needed, lanes executed */
     int64_t samples, channels, height, width, kh, kw, sh, sw, ph, pw, oh, ow, outputs;
-    int64_t listed;                          /* whether `lists` are made already */
+    int64_t listed, single;                  /* whether `lists` are made already; whether weights are float */
     double threshold, t_max;
+    double cap;                              /* to_weights: greatest t_i - at_j of a pair, 0 or inf */
 } Layer;
 
 typedef struct {
@@ -59,8 +69,12 @@ typedef struct {
     Vector *totals;  /* [threads][n] */
     View *views;     /* of all input neurons, one after another */
     int64_t *ends;   /* [S]: where those of each end */
+    Event *turned;   /* [group][P][n]: to_weights: events by row */
+    int32_t *starts; /* [chunks][n + 2]: where those of a row start */
     int64_t inputs, positions, fan_in, blocks, group;
 } Room;
+
+static inline double *tile_of(const Room *room, int64_t block) { return room->tiles + (block * (room->fan_in + 1) + 1) * LANES; }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -103,12 +117,14 @@ static int64_t lay_out(Room *room, const Layer *layer, int threads, char *memory
     const int64_t views = room->positions * room->fan_in, sample = sample_bytes(layer);
     room->group = least(BUFFER / sample > threads ? BUFFER / sample : threads, layer->samples);
     const int64_t sizes[] = {
-        room->blocks * room->fan_in * LANES * (int64_t)sizeof(double), threads * room->fan_in * (int64_t)sizeof(Vector),
+        room->blocks * (room->fan_in + 1) * LANES * (int64_t)sizeof(double), threads * room->fan_in * (int64_t)sizeof(Vector),
         layer->lists ? 0 : room->group * sample, threads * 2 * room->inputs * (int64_t)sizeof(Event), views * (int64_t)sizeof(View),
         room->inputs * (int64_t)sizeof(int64_t), layer->lists ? 0 : room->group * room->positions * (int64_t)sizeof(int32_t),
+        layer->scale ? room->group * sample : 0,
+        layer->scale ? (room->group * room->positions / UNITS + 1) * (room->fan_in + 2) * (int64_t)sizeof(int32_t) : 0,
     };
-    int64_t starts[7], bytes = 0;
-    for (int i = 0; i < 7; i++)
+    int64_t starts[9], bytes = 0;
+    for (int i = 0; i < 9; i++)
         starts[i] = bytes, bytes += (sizes[i] + 63) / 64 * 64;
     if (!memory)
         return bytes;
@@ -119,7 +135,8 @@ static int64_t lay_out(Room *room, const Layer *layer, int threads, char *memory
     room->views = (View *)(memory + starts[4]);
     room->ends = (int64_t *)(memory + starts[5]);
     room->counts = (int32_t *)(layer->lists ? layer->lists + layer->samples * sample : memory + starts[6]);
-    memset(room->tiles, 0, sizes[0]);
+    room->turned = (Event *)(memory + starts[7]);
+    room->starts = (int32_t *)(memory + starts[8]);
     list_views(layer, room);
     return bytes;
 }
@@ -231,23 +248,69 @@ static void list_group(const Layer *layer, const Room *room, int64_t first, int6
     (void)threads;
 }
 
+/* The weights of each block as a tile [fan_in][LANES], before which stand the greatest |w| of its neurons. */
+static inline void pack_as(const Layer *layer, const Room *room, int single)
+{
+    for (int64_t b = 0; b < room->blocks; b++) {
+        double *tile = tile_of(room, b), *greatest = tile - LANES;
+        const int64_t from = b * LANES * room->fan_in, lanes = least(LANES, layer->outputs - b * LANES);
+        const float *floats = (const float *)layer->weight + from;
+        const double *doubles = (const double *)layer->weight + from;
+        memset(greatest, 0, LANES * sizeof(double));
+        if (lanes < LANES)
+            memset(tile, 0, room->fan_in * LANES * sizeof(double));
+        for (int64_t i = 0; i < room->fan_in; i++)
+            for (int64_t l = 0; l < lanes; l++)
+                tile[i * LANES + l] = single ? (double)floats[l * room->fan_in + i] : doubles[l * room->fan_in + i];
+        for (int64_t i = 0; i < room->fan_in; i++)
+            for (int64_t l = 0; l < LANES; l++)
+                greatest[l] = fabs(tile[i * LANES + l]) > greatest[l] ? fabs(tile[i * LANES + l]) : greatest[l];
+    }
+}
+
 static void pack(const Layer *layer, const Room *room)
 {
-    for (int64_t j = 0; j < layer->outputs; j++) {
-        double *tile = room->tiles + j / LANES * room->fan_in * LANES + j % LANES;
-        for (int64_t i = 0; i < room->fan_in; i++)
-            tile[i * LANES] = layer->weight[j * room->fan_in + i];
-    }
+    if (layer->single)
+        pack_as(layer, room, 1);
+    else
+        pack_as(layer, room, 0);
+}
+
+/* Writes the sums of a block [fan_in][LANES] to the gradient [m][n]. */
+static inline void unpack_as(const Layer *layer, const Room *room, int64_t block, int single)
+{
+    const double *sums = tile_of(room, block);
+    const int64_t to = block * LANES * room->fan_in, lanes = least(LANES, layer->outputs - block * LANES);
+    float *floats = (float *)layer->out + to;
+    double *doubles = (double *)layer->out + to;
+    for (int64_t i = 0; i < room->fan_in; i++)
+        for (int64_t l = 0; l < lanes; l++)
+            if (single)
+                floats[l * room->fan_in + i] = (float)sums[i * LANES + l];
+            else
+                doubles[l * room->fan_in + i] = sums[i * LANES + l];
+}
+
+static void unpack(const Layer *layer, const Room *room, int64_t block)
+{
+    if (layer->single)
+        unpack_as(layer, room, block, 1);
+    else
+        unpack_as(layer, room, block, 0);
 }
 
 static inline Vector masked(Vector x, Mask mask) { return (Vector)((Mask)x & mask); }
 
 static inline int any(Mask mask)
 {
+#ifdef __AVX__
+    return _mm256_movemask_pd((__m256d)mask);
+#else
     int64_t bits = 0;
     for (int i = 0; i < WIDTH; i++)
         bits |= mask[i];
     return bits != 0;
+#endif
 }
 
 /* The greater of each two; the second where one is nan. */
@@ -261,87 +324,138 @@ static inline Vector greater(Vector a, Vector b)
 #endif
 }
 
-static inline int reached(const Vector *V, const Vector *wait)
+static inline Singles lesser_single(Singles a, Singles b)
 {
-    Mask hit = {0};
+#ifdef __AVX__
+    return (Singles)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    const SinglesMask below = a < b;
+    return (Singles)(((SinglesMask)a & below) | ((SinglesMask)b & ~below));
+#endif
+}
+
+static inline Singles fused_single(Singles a, Singles b, Singles c)
+{
+#ifdef __FMA__
+    return (Singles)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
+static inline Vector lesser(Vector a, Vector b) { 
+#ifdef __AVX__
+    return (Vector)_mm256_min_pd((__m256d)a, (__m256d)b);
+#else
+    const Mask below = a < b;
+    return (Vector)(((Mask)a & below) | ((Mask)b & ~below));
+#endif
+ }
+
+static inline Vector fused(Vector a, Vector b, Vector c)
+{
+#ifdef __FMA__
+    return (Vector)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+    return a * b + c;
+#endif
+}
+
+static inline void copy(const Vector *from, Vector *to)
+{
     for (int v = 0; v < VECTORS; v++)
-        hit |= V[v] >= wait[v];
-    return any(hit);
+        to[v] = from[v];
 }
 
-/* Takes in one event: its weight, then V = V + W dt. */
-static inline void one(const Event *events, int64_t k, double dt, const double *tile, Vector *W, Vector *V)
+/* Takes in events `from` to `to`, each of which another follows: a weight at an arrival, then V = V + W dt up to the next. */
+static inline void take_in(const Event *events, int64_t from, int64_t to, const double *tile, Vector *W, Vector *V)
 {
-    const Vector *w = (const Vector *)(tile + (int64_t)events[k].row * LANES);
-    for (int v = 0; v < VECTORS; v++) {
-        W[v] += w[v];
-        V[v] += W[v] * dt;
-    }
-}
-
-/* Takes in events `from` to `to`, each of which another follows: a weight at an arrival, then V = V + W dt up to the next.
- * `peak` rises to the greatest V. */
-static inline void take_in(const Event *events, int64_t from, int64_t to, const double *tile, Vector *W, Vector *V, Vector *peak)
-{
-    Vector sum[VECTORS], potential[VECTORS], top[VECTORS]; /* in registers */
-    memcpy(sum, W, sizeof sum), memcpy(potential, V, sizeof potential), memcpy(top, peak, sizeof top);
+    Vector sum[VECTORS], potential[VECTORS]; /* in registers */
+    copy(W, sum), copy(V, potential);
     for (int64_t k = from; k < to; k++) {
         const Vector *w = (const Vector *)(tile + (int64_t)events[k].row * LANES);
         const double dt = events[k + 1].time - events[k].time;
         for (int v = 0; v < VECTORS; v++) {
             sum[v] += w[v];
             potential[v] += sum[v] * dt;
-            top[v] = greater(potential[v], top[v]);
         }
     }
-    memcpy(W, sum, sizeof sum), memcpy(V, potential, sizeof potential), memcpy(peak, top, sizeof top);
+    copy(sum, W), copy(potential, V);
 }
 
-/* One block of ReL-PSP neurons at one position. Returns the inputs taken in.
- * It strides over arrivals; a stride in which a neuron fires is gone over again, one arrival at a time. Behind the last
- * arrival every neuron that rises fires. */
+/* A spike of the neuron at `where`, whose potential is V at the arrival of input `k` and rises by W up to `next`. */
+static inline void fire(const Layer *layer, int64_t where, int64_t k, double time, double next, double W, double V)
+{
+    double t = time + (layer->threshold - V) / W;
+    t = t < time ? time : t > next ? next : t;
+    if (t <= layer->t_max && t < INFINITY)
+        ((double *)layer->out)[where] = t, layer->last[where] = (int32_t)k, layer->slope[where] = W;
+}
+
+/* One vector of a block goes over events `from` to `to` again, and fires where the threshold is reached by the next arrival.
+ * Those that fire wait for nan from then on. Returns how many fired. */
+static int64_t look(const Event *events, int64_t from, int64_t to, const double *tile, Vector W, Vector V, Vector *wait, const Layer *layer, int64_t where)
+{
+    int64_t fired = 0;
+    for (int64_t k = from; k < to; k++) {
+        const Vector before = V;
+        W += *(const Vector *)(tile + (int64_t)events[k].row * LANES);
+        V += W * (events[k + 1].time - events[k].time);
+        if (!any((V >= layer->threshold) & (*wait > 0)))
+            continue;
+        for (int64_t l = 0; l < WIDTH; l++)
+            if (V[l] >= layer->threshold && (*wait)[l] > 0) {
+                fire(layer, where + l, k, events[k].time, events[k + 1].time, W[l], before[l]);
+                (*wait)[l] = NAN, fired++;
+            }
+    }
+    return fired;
+}
+
+/* One block of ReL-PSP neurons at one position. Returns the inputs taken in, summed over lanes.
+ *
+ * It strides over arrivals, and asks at the end of a stride alone whether a neuron may have fired in it: W changes by less
+ * than D = STRIDE max|w| in a stride of duration T, so that V rises above both its ends by less than D T / 4. Vectors in which
+ * one may have go over the stride again. Behind the last arrival every neuron that rises fires. */
 static int64_t rel_psp_block(const Event *events, int64_t count, const double *tile, int64_t lanes, const Layer *layer, int64_t where)
 {
-    Vector W[VECTORS] = {{0}}, V[VECTORS] = {{0}}, wait[VECTORS]; /* wait: the threshold, nan once fired */
-    int64_t open = lanes, k = 0, taken = 0, strides = count - 1;
+    Vector W[VECTORS] = {{0}}, V[VECTORS] = {{0}}, wait[VECTORS], steep[VECTORS]; /* wait: almost the threshold, nan once fired */
+    int64_t open = lanes, taken = 0, k = 0;
     for (int64_t l = 0; l < LANES; l++)
-        wait[l / WIDTH][l % WIDTH] = l < lanes ? layer->threshold : NAN;
+        wait[l / WIDTH][l % WIDTH] = l < lanes ? layer->threshold * ALMOST : NAN;
+    copy((const Vector *)(tile - LANES), steep);
     for (int64_t l = 0; l < lanes; l++)
-        layer->out[where + l] = INFINITY, layer->last[where + l] = -1, layer->slope[where + l] = 0;
-    while (k < count && open) {
-        Vector old_W[VECTORS], old_V[VECTORS], peak[VECTORS];
-        const int64_t end = k < strides ? least(k + STRIDE, strides) : count;
-        memcpy(old_W, W, sizeof W), memcpy(old_V, V, sizeof V), memcpy(peak, V, sizeof V);
-        if (k < strides) {
-            take_in(events, k, end, tile, W, V, peak);
-            taken += end - k;
-            if (!reached(peak, wait)) {
-                k = end;
-                continue;
-            }
-            memcpy(W, old_W, sizeof W), memcpy(V, old_V, sizeof V);
+        ((double *)layer->out)[where + l] = INFINITY, layer->last[where + l] = -1, layer->slope[where + l] = 0;
+    for (int64_t end; k < count - 1 && open; k = end) {
+        Vector old_W[VECTORS], old_V[VECTORS];
+        copy(W, old_W), copy(V, old_V);
+        end = least(k + STRIDE, count - 1);
+        take_in(events, k, end, tile, W, V);
+        taken += (end - k) * lanes;
+        const double quarter = (STRIDE / 4.0) * (events[end].time - events[k].time);
+        Mask near[VECTORS], some = {0};
+        for (int64_t v = 0; v < VECTORS; v++) {
+            near[v] = greater(old_V[v], V[v]) + steep[v] * quarter >= wait[v];
+            some |= near[v];
         }
-        for (; k < end && open; k++) {
-            const double time = events[k].time, next = k < strides ? events[k + 1].time : INFINITY;
-            memcpy(old_V, V, sizeof V);
-            one(events, k, next - time, tile, W, V);
-            taken++;
-            if (!reached(V, wait))
-                continue;
-            for (int64_t l = 0; l < lanes; l++) {
-                if (!(V[l / WIDTH][l % WIDTH] >= wait[l / WIDTH][l % WIDTH]))
-                    continue;
-                double slope = W[l / WIDTH][l % WIDTH];
-                double t = time + (layer->threshold - old_V[l / WIDTH][l % WIDTH]) / slope;
-                t = t < time ? time : t > next ? next : t;
-                wait[l / WIDTH][l % WIDTH] = NAN;
-                open--;
-                if (t <= layer->t_max && t < INFINITY)
-                    layer->out[where + l] = t, layer->last[where + l] = (int32_t)k, layer->slope[where + l] = slope;
+        if (!any(some))
+            continue;
+        for (int64_t v = 0; v < VECTORS; v++)
+            if (any(near[v])) {
+                open -= look(events, k, end, tile + v * WIDTH, old_W[v], old_V[v], &wait[v], layer, where + v * WIDTH);
+                taken += (end - k) * least(WIDTH, lanes - v * WIDTH);
             }
-        }
     }
-    return taken;
+    if (k >= count || !open)
+        return taken;
+    for (int64_t v = 0; v < VECTORS; v++) {
+        W[v] += *(const Vector *)(tile + (int64_t)events[k].row * LANES + v * WIDTH);
+        if (any((W[v] > 0) & (wait[v] > 0)))
+            for (int64_t l = 0; l < WIDTH; l++)
+                if (W[v][l] > 0 && wait[v][l] > 0)
+                    fire(layer, where + v * WIDTH + l, k, events[k].time, INFINITY, W[v][l], V[v][l]);
+    }
+    return taken + lanes;
 }
 
 /* One block of neurons whose inputs are all causal (STD-ED): W = sum w and I = sum w t. */
@@ -356,8 +470,8 @@ static int64_t sums_block(const Event *events, int64_t count, const double *tile
         }
     }
     for (int64_t l = 0; l < lanes; l++)
-        layer->slope[where + l] = W[l / WIDTH][l % WIDTH], layer->out[where + l] = I[l / WIDTH][l % WIDTH];
-    return count;
+        layer->slope[where + l] = W[l / WIDTH][l % WIDTH], ((double *)layer->out)[where + l] = I[l / WIDTH][l % WIDTH];
+    return count * lanes;
 }
 
 typedef int64_t Take(const Event *, int64_t, const double *, int64_t, const Layer *, int64_t);
@@ -374,12 +488,9 @@ static inline void forward(const Layer *layer, int threads, Take *take)
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads) reduction(+ : executed)
         for (int64_t b = 0; b < room.blocks; b++)
             for (int64_t part = 0; part < threads; part++)
-                for (int64_t u = count * room.positions * part / threads; u < count * room.positions * (part + 1) / threads; u++) {
-                    int64_t lanes = least(LANES, layer->outputs - b * LANES);
-                    int64_t where = (first * room.positions + u) * layer->outputs + b * LANES;
-                    executed += lanes * take(room.events + u * room.fan_in, room.counts[u],
-                                             room.tiles + b * room.fan_in * LANES, lanes, layer, where);
-                }
+                for (int64_t u = count * room.positions * part / threads; u < count * room.positions * (part + 1) / threads; u++)
+                    executed += take(room.events + u * room.fan_in, room.counts[u], tile_of(&room, b), least(LANES, layer->outputs - b * LANES),
+                                     layer, (first * room.positions + u) * layer->outputs + b * LANES);
     }
     layer->work[1] = executed;
 }
@@ -409,42 +520,141 @@ static Block load(const Layer *layer, int64_t where, int64_t lanes)
     return block;
 }
 
-/* out[j][i] = sum of scale_j (t_i - at_j) over pairs */
+/* The place of the last input that is causal to an output with a gradient, -1 if there is none; adds the pairs of all. */
+static int64_t furthest(const Layer *layer, int64_t unit, int64_t *pairs)
+{
+    const double *scale = layer->scale + unit * layer->outputs;
+    const int32_t *last = layer->last + unit * layer->outputs;
+    int32_t most = -1;
+    int64_t sum = 0;
+    for (int64_t j = 0; j < layer->outputs; j++) {
+        const int32_t place = last[j], mine = scale[j] != 0 ? place : -1;
+        most = mine > most ? mine : most, sum += mine + 1;
+    }
+    *pairs += sum;
+    return most;
+}
+
+/* The causal events of UNITS positions from `low` on, by row of the weights in place of time; `row` becomes the position
+ * within the chunk. Those of row i are `turned` from start[i] to start[i + 1]. Returns the causal pairs. */
+static int64_t turn(const Layer *layer, const Room *room, int64_t first, int64_t low, int64_t count, Event *turned, int32_t *start)
+{
+    int64_t most[UNITS], pairs = 0;
+    memset(start, 0, (room->fan_in + 2) * sizeof(int32_t));
+    for (int64_t r = 0; r < count; r++) {
+        const Event *events = room->events + (low + r) * room->fan_in;
+        most[r] = furthest(layer, first * room->positions + low + r, &pairs);
+        for (int64_t k = 0; k <= most[r]; k++)
+            start[events[k].row + 2]++;
+    }
+    for (int64_t i = 0; i < room->fan_in; i++)
+        start[i + 2] += start[i + 1];
+    for (int64_t r = 0; r < count; r++) {
+        const Event *events = room->events + (low + r) * room->fan_in;
+        for (int64_t k = 0; k <= most[r]; k++)
+            turned[start[events[k].row + 1]++] = (Event){events[k].time, (int32_t)r, 0};
+    }
+    return pairs;
+}
+
+/* What a chunk's spikes say to the weights of a block: at and scale of each position, 0 where there is no gradient. */
+typedef union {
+    double doubles[UNITS][2][LANES];
+    float floats[UNITS][2][LANES];
+} Panel;
+
+static inline void load_panel(const Layer *layer, int64_t where, int64_t count, int64_t lanes, int single, Panel *panel)
+{
+    memset(panel, 0, lanes < LANES ? sizeof *panel : 0);
+    for (int64_t r = 0; r < count; r++, where += layer->outputs)
+        for (int64_t l = 0; l < lanes; l++) {
+            const double at = layer->at[where + l], scale = layer->scale[where + l];
+            const int learns = (layer->last[where + l] >= 0) & (scale != 0); /* no jump: half of them do */
+            if (single)
+                panel->floats[r][0][l] = learns ? (float)at : 0, panel->floats[r][1][l] = learns ? (float)scale : 0;
+            else
+                panel->doubles[r][0][l] = learns ? at : 0, panel->doubles[r][1][l] = learns ? scale : 0;
+        }
+}
+
+/* Adds a chunk's pairs to the sums [fan_in][LANES] of a block, those of a row in registers. */
+static void add_rows(const Event *turned, const int32_t *start, int64_t fan_in, const Panel *panel, double cap, Vector *sums)
+{
+    for (int64_t i = 0; i < fan_in; i++, sums += VECTORS) {
+        Vector sum[VECTORS];
+        copy(sums, sum);
+        for (int64_t k = start[i]; k < start[i + 1]; k++) {
+            const Vector *at = (const Vector *)panel->doubles[turned[k].row][0], *scale = at + VECTORS;
+            for (int v = 0; v < VECTORS; v++)
+                sum[v] = fused(scale[v], lesser(turned[k].time - at[v], (Vector){0} + cap), sum[v]);
+        }
+        copy(sum, sums);
+    }
+}
+
+static inline void add_single(const Event *event, const Panel *panel, float cap, Singles *sum)
+{
+    const Singles *at = (const Singles *)panel->floats[event->row][0], *scale = at + LANES / SINGLES;
+    for (int v = 0; v < LANES / SINGLES; v++)
+        sum[v] = fused_single(scale[v], lesser_single((float)event->time - at[v], (Singles){0} + cap), sum[v]);
+}
+
+/* The same for float weights: in float within a chunk, and two sums at a time, which do not wait for one another. */
+static void add_rows_single(const Event *turned, const int32_t *start, int64_t fan_in, const Panel *panel, float cap, double *sums)
+{
+    for (int64_t i = 0; i < fan_in; i++, sums += LANES) {
+        Singles even[LANES / SINGLES] = {{0}}, odd[LANES / SINGLES] = {{0}};
+        int64_t k = start[i];
+        for (; k + 1 < start[i + 1]; k += 2)
+            add_single(turned + k, panel, cap, even), add_single(turned + k + 1, panel, cap, odd);
+        if (k < start[i + 1])
+            add_single(turned + k, panel, cap, even);
+        for (int l = 0; l < LANES; l++)
+            sums[l] += (double)(even[l / SINGLES][l % SINGLES] + odd[l / SINGLES][l % SINGLES]);
+    }
+}
+
+/* out[j][i] = sum of scale_j (t_i - at_j) over pairs. UNITS positions at a time, whose spikes stay in the first-level cache;
+ * row after row. No pair is asked whether it is causal: behind a spike min(t_i - at_j, 0) is 0; `cap` is 0, or
+ * inf where every input that arrives is causal. */
 void to_weights(const Layer *layer, int threads)
 {
     Room room;
     int64_t executed = 0, pairs = 0;
     lay_out(&room, layer, threads, layer->room);
     for (int64_t first = 0; first < layer->samples; first += room.group) {
-        int64_t count = least(room.group, layer->samples - first);
-        list_group(layer, &room, first, count, threads);
-#pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(+ : executed, pairs)
+        const int64_t group = least(room.group, layer->samples - first), units = group * room.positions;
+        list_group(layer, &room, first, group, threads);
+#pragma omp parallel for schedule(static) num_threads(threads) reduction(+ : pairs)
+        for (int64_t low = 0; low < units; low += UNITS)
+            pairs += turn(layer, &room, first, low, least(UNITS, units - low), room.turned + low * room.fan_in,
+                          room.starts + low / UNITS * (room.fan_in + 2));
+#pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(+ : executed)
         for (int64_t b = 0; b < room.blocks; b++) {
-            double *tile = room.tiles + b * room.fan_in * LANES;
-            int64_t lanes = least(LANES, layer->outputs - b * LANES);
-            for (int64_t u = 0; u < count * room.positions; u++) {
-                const Event *events = room.events + u * room.fan_in;
-                int64_t where = (first * room.positions + u) * layer->outputs + b * LANES;
-                const Block block = load(layer, where, lanes);
-                executed += (block.furthest + 1) * lanes, pairs += block.pairs;
-                int64_t k = 0;
-                for (; k <= block.nearest && k <= block.furthest; k++) {
-                    Vector *sum = (Vector *)(tile + (int64_t)events[k].row * LANES);
-                    for (int v = 0; v < VECTORS; v++)
-                        sum[v] += block.scale[v] * (events[k].time - block.at[v]);
+            Panel panel;
+            double *sums = tile_of(&room, b);
+            const int64_t lanes = least(LANES, layer->outputs - b * LANES);
+            if (!first)
+                memset(sums, 0, room.fan_in * LANES * sizeof(double));
+            for (int64_t low = 0; low < units; low += UNITS) {
+                const Event *turned = room.turned + low * room.fan_in;
+                const int32_t *start = room.starts + low / UNITS * (room.fan_in + 2);
+                const int64_t where = (first * room.positions + low) * layer->outputs + b * LANES, count = least(UNITS, units - low);
+                if (layer->single) {
+                    load_panel(layer, where, count, lanes, 1, &panel);
+                    add_rows_single(turned, start, room.fan_in, &panel, (float)layer->cap, sums);
+                } else {
+                    load_panel(layer, where, count, lanes, 0, &panel);
+                    add_rows(turned, start, room.fan_in, &panel, layer->cap, (Vector *)sums);
                 }
-                for (; k <= block.furthest; k++) {
-                    Vector *sum = (Vector *)(tile + (int64_t)events[k].row * LANES);
-                    const double time = events[k].time, place = (double)k;
-                    for (int v = 0; v < VECTORS; v++)
-                        sum[v] += masked(block.scale[v] * (time - block.at[v]), place <= block.last[v]);
-                }
+                executed += start[room.fan_in] * lanes;
             }
+            if (first + group == layer->samples)
+                unpack(layer, &room, b);
         }
     }
-    for (int64_t j = 0; j < layer->outputs; j++)
-        for (int64_t i = 0; i < room.fan_in; i++)
-            layer->out[j * room.fan_in + i] = room.tiles[(j / LANES * room.fan_in + i) * LANES + j % LANES];
+    if (!layer->samples)
+        memset(layer->out, 0, layer->outputs * room.fan_in * (layer->single ? sizeof(float) : sizeof(double)));
     layer->work[0] = pairs, layer->work[1] = executed;
 }
 
@@ -465,10 +675,10 @@ void to_times(const Layer *layer, int threads)
                 const int64_t u = s * room.positions + p;
                 const Event *events = room.events + u * room.fan_in;
                 Vector *total = room.totals + thread_number() * room.fan_in;
-                double *out = layer->out + (first + s) * room.inputs;
+                double *out = (double *)layer->out + (first + s) * room.inputs;
                 memset(total, 0, room.counts[u] * sizeof(Vector));
                 for (int64_t b = 0; b < room.blocks; b++) {
-                    const double *tile = room.tiles + b * room.fan_in * LANES;
+                    const double *tile = tile_of(&room, b);
                     int64_t lanes = least(LANES, layer->outputs - b * LANES);
                     const Block block = load(layer, (first * room.positions + u) * layer->outputs + b * LANES, lanes);
                     executed += (block.furthest + 1) * lanes, pairs += block.pairs;
