@@ -92,7 +92,8 @@ def test_compress_keeps_the_evaluation(shipped):
 def test_export_proves_the_program(shipped):
     folder, said = shipped
     found = json.loads((folder / "export.json").read_text())
-    assert set(found) == PROGRAM_KEYS | {"run", "folder", "layers"}
+    assert set(found) == PROGRAM_KEYS | {"run", "folder", "layers", "encoder"}
+    assert found["encoder"] is None  # frames go in as they are
     assert found["equal"] == found["samples"] == 400
     assert found["accuracy"] == said["compress"].json["hardened"]
     assert len(found["layers"]) == 5
