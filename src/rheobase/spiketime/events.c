@@ -343,14 +343,15 @@ static inline Singles fused_single(Singles a, Singles b, Singles c)
 #endif
 }
 
-static inline Vector lesser(Vector a, Vector b) { 
+static inline Vector lesser(Vector a, Vector b)
+{
 #ifdef __AVX__
     return (Vector)_mm256_min_pd((__m256d)a, (__m256d)b);
 #else
     const Mask below = a < b;
     return (Vector)(((Mask)a & below) | ((Mask)b & ~below));
 #endif
- }
+}
 
 static inline Vector fused(Vector a, Vector b, Vector c)
 {
