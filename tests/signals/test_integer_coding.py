@@ -11,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rheobase import native
+from rheobase.datasets.archive import Archive
+from rheobase.datasets.clips import clip
+from rheobase.datasets.speech_commands import RATE, index
 from rheobase.errors import DataError, RecipeError
 from rheobase.signals import TAE, MovingWindow, Scaling, StepForward
 from rheobase.signals.coding import Coding
@@ -238,21 +241,15 @@ def test_cross_compiles_without_a_library(name, target, tmp_path):
     assert undefined(target, tmp_path / "encoder.o") <= {"memset", "memcpy"} | compilers
 
 
-def test_real_speech_agrees():
+def test_real_speech_agrees(tmp_path):
     root = os.environ.get("RHEOBASE_DATA", "")
     archive = Path(root) / "speech_commands_v2_test.zip"
     if not root or not archive.is_file():
         pytest.skip("RHEOBASE_DATA holds no Speech Commands")
     pytest.importorskip("soundfile")
-    import tempfile
-
-    from rheobase.datasets.archive import Archive
-    from rheobase.datasets.speech_commands import clip, index
-
     held = Archive(archive)
     rows = index(held)[:: len(index(held)) // 8]
-    with tempfile.TemporaryDirectory() as folder:
-        clips = np.stack([clip(held, row["path"], Path(folder)) for row in rows])
+    clips = np.stack([clip(held, row["path"], tmp_path, RATE, RATE) for row in rows])
     front = LogMel()
     scaling = Scaling.fit(front.apply(clips.T[..., None]))
     coding = Coding(front=front, scaling=scaling, encoder=TAE(th0=0.08), pool=2, sampling=16000, unit=AUDIO)
