@@ -9,7 +9,7 @@
   fp32 (integrate-and-fire, batch-norm folded) and ONNX Runtime in fp32 and in int8 (ConvInteger, T unrolled), which give equal
   logits; whole calls.
 * int8: the engine at T = 1, 2 and 4 beside one pass of the network without time, its activations 8-bit, by torch's
-  quantised convolutions and by plain C in the way of CMSIS-NN (int8_network.c).
+  quantised convolutions and by plain C in the way of CMSIS-NN (int8_twin.py).
 
 Times of one thread are processor time, of two wall time (other programs then matter). Turns alternate; every time is the
 least over the rounds, since other programs on the machine only ever add to it, and ratios are those of such times.
@@ -17,22 +17,20 @@ Two threads are timed where this process may use two processors. `--no-compile` 
 """
 
 import argparse
-import ctypes
 import os
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import bench
+import int8_twin
 import numpy as np
 import torch
-from bench import Goal, Row, Times
+from bench import Clock, Goal, Row, Times, best
 from torch import Tensor, nn
 
 from rheobase.engine import Engine
 from rheobase.kernels import Sigmoid, neuron_scan, scan_reference
-from rheobase.native import compile_shared
 from rheobase.program import Conv2d, Flatten, Linear, Neuron, Op, Program, Readout, SumPool, Weight
 
 T = 4
@@ -41,9 +39,6 @@ RATES = (0.02, 0.05, 0.1, 0.2, 0.4)
 KERNELS = ("event", "lookup")
 VGG9 = (64, 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512, "pool")
 Run = Callable[[], float]
-Clock = Callable[
-    [], float
-]  # of one thread: its processor time, so that other programs harm neither side; of two: the wall's
 
 
 def turns(runs: dict[str, Run], rounds: int) -> Times:
@@ -55,16 +50,6 @@ def turns(runs: dict[str, Run], rounds: int) -> Times:
             if turn:
                 times[name].append(took)
     return Times(times)
-
-
-def best(run: Callable[[], object], clock: Clock = time.thread_time, calls: int = 3) -> float:
-    """Least time of a few calls."""
-    found = []
-    for _ in range(calls):
-        start = clock()
-        run()
-        found.append(clock() - start)
-    return min(found)
 
 
 def least(times: Times, name: str) -> float:
@@ -322,71 +307,6 @@ def onnx_network(program: Program, frames: np.ndarray, threads: int, int8: bool)
     return lambda: session.run(None, fed)[0][:, None]
 
 
-def plain_c_network(seed: int = 0) -> Callable[[], np.ndarray]:
-    """VGG-9 without time in the C of int8_network.c, one thread."""
-    flags = ("-std=gnu11", "-O3", "-march=native")
-    c = ctypes.CDLL(str(compile_shared([Path(__file__).with_name("int8_network.c")], flags, "int8_network")))
-    rng = np.random.default_rng(seed)
-    columns = np.zeros(2 * 9 * 512, np.int16)
-    steps: list[Callable[[], None]] = []
-    x = rng.integers(0, 128, (48, 48, 2), dtype=np.int8)
-
-    def call(function: Callable[..., None], *given: object) -> None:
-        pointers = [each.ctypes if isinstance(each, np.ndarray) else each for each in given]
-        steps.append(lambda: function(*pointers))
-
-    kept = [x, columns]  # what the calls point to
-    for token in VGG9:
-        size, channels = x.shape[1:]
-        if token == "pool":
-            y = np.zeros((size // 2, size // 2, channels), np.int8)
-            call(c.avgpool2_s8, x, y, size, channels)
-        else:
-            weights = rng.integers(-127, 128, (int(token), 9 * channels), dtype=np.int8)
-            bias, y = np.zeros(int(token), np.int32), np.zeros((size, size, int(token)), np.int8)
-            scale = (1 << 31) - 1, 9 + (channels > 2) * 3
-            call(c.conv3x3_s8, x, weights, bias, y, size, channels, int(token), *scale, columns)
-            kept += [weights, bias]
-        kept.append(y)
-        x = y
-    weights, logits = rng.integers(-127, 128, (10, x.size), dtype=np.int8), np.zeros(10, np.int32)
-    call(c.linear_s8, x, weights, logits, x.size, 10)
-    kept += [weights, logits]
-
-    def run() -> np.ndarray:
-        for step in steps:
-            step()
-        return kept[-1]
-
-    return run
-
-
-def int8_network() -> nn.Module:
-    """VGG-9 without time: 8-bit activations and weights, ReLU in place of neurons."""
-    from torch.ao.nn.intrinsic.quantized import ConvReLU2d
-    from torch.ao.nn.quantized import Linear as Int8Linear
-
-    torch.backends.quantized.engine = "fbgemm"
-    layers: list[nn.Module] = []
-    channels = 2
-    for token in VGG9:
-        if token == "pool":
-            layers.append(nn.AvgPool2d(2))
-            continue
-        conv = ConvReLU2d(channels, int(token), 3, padding=1)
-        real = torch.randn(int(token), channels, 3, 3) * (2 / (9 * channels)) ** 0.5
-        conv.set_weight_bias(torch.quantize_per_tensor(real, 0.01, 0, torch.qint8), torch.zeros(int(token)))
-        conv.scale, conv.zero_point = 0.05, 0
-        layers.append(conv)
-        channels = int(token)
-    return nn.Sequential(*layers, nn.Flatten(), Int8Linear(channels * 9, 10))
-
-
-def int8_twin(image: Tensor) -> Callable[[], Tensor]:
-    network = int8_network()
-    return lambda: network(image)
-
-
 def measure_network(rounds: int, compiled: bool) -> tuple[list[Row], list[Goal]]:
     networks_of = {steps: vgg9(steps) for steps in (1, 2, T)}
     program, frames = networks_of[T]
@@ -397,10 +317,8 @@ def measure_network(rounds: int, compiled: bool) -> tuple[list[Row], list[Goal]]
     rows, goals = [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = torch.quantize_per_tensor(torch.rand(1, 2, 48, 48), 0.01, 0, torch.quint8)
-        image = image.contiguous(memory_format=torch.channels_last)
-        twins = bench.peers({"torch int8, one pass": lambda: int8_twin(image)})
-    plain = {"CMSIS-NN-style C int8, one pass": plain_c_network()}
+        twins = bench.peers({int8_twin.TORCH: lambda: int8_twin.torch_twin(program)})
+    plain = {int8_twin.C: int8_twin.c_twin(program)}
     processors = len(os.sched_getaffinity(0))
     for threads in (1, 2):
         one = "one thread" if threads == 1 else f"{threads} threads"

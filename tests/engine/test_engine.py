@@ -92,7 +92,7 @@ def test_random_programs(program, kernel, samples, threads, data):
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize("channels", [1, 31, 63, 64, 65, 127, 128, 130])
 def test_channels_across_word_boundaries(bits, channels, kernel):
-    for out in (1, 33, 64, 65, 128, 130):
+    for out in (1, 32, 33, 64, 65, 128, 130):
         program = wide_program(bits, channels, out, seed=out, size=(4, 5))
         for isa in able():
             assert_exact(program, frames_for(program, 2, 1), isa=isa, kernel=kernel)
@@ -173,6 +173,23 @@ def test_pooled_frames_and_frames_too_busy_to_list():
         for isa in able():
             for kernel in (None, "dense", "event"):
                 assert_exact(program, frames, isa=isa, kernel=kernel)
+
+
+@pytest.mark.parametrize("out", [16, 50, 100])
+def test_frames_are_listed_or_multiplied_by_their_events(out):
+    rng = np.random.default_rng(out)
+    ops = [
+        Conv2d(weight(rng, (out, 3, 3, 3), 8), padding=1),
+        neuron(rng, out, "soft", 900),
+        Flatten(),
+        Linear(weight(rng, (3, out * 56), 4)),
+        Readout(np.array([1, 2, 3])),
+    ]
+    program = Program("frames", (3, 7, 8), 3, ops)
+    for rate in (0.02, 0.3, 3.0):
+        frames = rng.poisson(rate, (3, 2, 3, 7, 8)).astype(np.uint8)
+        for isa in able():
+            assert_exact(program, frames, isa=isa)
 
 
 def test_windows_of_more_weights_than_an_index_holds():

@@ -59,6 +59,7 @@ class Engine:
         self, program: Program, *, threads: int = 1, isa: str | None = None, kernel: str | None = None
     ) -> None:
         self.program = program
+        self._classes = program.classes
         self.threads = whole(threads, "threads", 1, 256)
         stages = plan(program)
         self._fires = [index for index, stage in enumerate(stages) if stage.fires]
@@ -140,7 +141,7 @@ class Engine:
         steps, samples = frames.shape[:2]
         if samples == 0:
             raise DataError("profile needs at least one sample")
-        logits = np.zeros((steps, samples, self.program.classes), np.int32)
+        logits = np.zeros((steps, samples, self._classes), np.int32)
         count = len(self._layers.array)
         seconds, rates = np.zeros(count), np.zeros(count)
         with self._lock:
@@ -170,7 +171,7 @@ class Engine:
     def _run(self, frames: NDArray[Any], spikes: list[NDArray[Any]] | None) -> NDArray[np.int32]:
         frames = np.ascontiguousarray(check_frames(self.program, frames))
         steps, samples = frames.shape[:2]
-        logits = np.zeros((steps, samples, self.program.classes), np.int32)
+        logits = np.zeros((steps, samples, self._classes), np.int32)
         with self._lock:
             if samples < self.threads or self.threads == 1:
                 for n in range(samples):

@@ -13,6 +13,7 @@ from rheobase.engine.packing import (
     block_size,
     code_rows,
     event_rows,
+    held_bits,
     lookup_tables,
     padded,
     pair_rows,
@@ -25,6 +26,11 @@ INT16 = (-(1 << 15), (1 << 15) - 1)
 INT32_MAX = (1 << 31) - 1
 CROSSOVER = {1: 0.55, 2: 0.37, 4: 0.33, 8: 0.37}  # rates at which lists and tables take as long, by bits
 COUNTING_CROSSOVER = 0.11  # the same where vectors count ones, 1 bit
+FRAME_CROSSOVER = {
+    32: 0.1,
+    64: 0.4,
+    128: 1.0,
+}  # where what is read is counts, not bits, and all of it is multiplied, by block
 ALWAYS, NEVER = 3e38, 0.0  # bounds on the mean count below which events are listed
 
 
@@ -68,8 +74,9 @@ class Layers:
     def choose(self, kernel: str | None, rates: Sequence[float] | None = None) -> None:
         """Force a kernel on the layers that can run it, or let each choose.
 
-        Those that choose list events. Where `rates` (of each layer's input) pass the rate at which a kernel whose work
-        does not depend on events is faster, they have its weights as well, for the samples that pass it.
+        Those that choose list events, and take all inputs of a frame of many counts. Where `rates` (of each layer's input)
+        pass the rate at which a kernel whose work does not depend on events is faster, they have its weights as well, for
+        the samples that pass it.
         """
         for index, layer in enumerate(self.array):
             able = self.kernels(index)
@@ -82,7 +89,8 @@ class Layers:
                 layer.event_below = ALWAYS if kernel == "event" else NEVER
                 steady = "dense" if kernel == "event" else kernel
             else:
-                layer.event_below = (bound if busy else ALWAYS) if "event" in able else NEVER
+                free = ALWAYS if layer.value.source == c.SPIKES else FRAME_CROSSOVER[layer.block]
+                layer.event_below = (bound if busy else free) if "event" in able else NEVER
                 steady = ("popcount" if counting else "lookup") if busy else "dense"
             layer.dense_kernel = c.KERNELS.index(steady)
             if steady == "lookup":
@@ -165,10 +173,10 @@ class Layers:
             layer.values = self._keep(index, "values", wide)
             return
         layer.counts = stage.view.source != "spikes" or stage.view.pool != (1, 1)
-        layer.bits, layer.step, layer.offset = weight.bits, weight.step, weight.offset
+        layer.bits, layer.step, layer.offset = held_bits(weight.bits, layer.block), weight.step, weight.offset
         rows = code_rows(codes, layer.block)
         if self.vectors and stage.rows <= WINDOW_ROWS:
-            layer.packed = self._keep(index, "packed", event_rows(rows, weight.bits, layer.block))
+            layer.packed = self._keep(index, "packed", event_rows(rows, layer.bits, layer.block))
         else:
             layer.codes = self._keep(index, "codes", rows)
 

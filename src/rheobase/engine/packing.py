@@ -9,8 +9,15 @@ BLOCK = 128
 
 
 def block_size(channels: int, bits: int) -> int:
-    """Output channels that a kernel works on at a time: 64 where more would be padding, and rows of 64 exist."""
-    return 64 if channels <= 64 and bits >= 4 else BLOCK
+    """Output channels that a kernel works on at a time: 32 or 64 where more would be padding, and such rows exist."""
+    if bits < 4:
+        return BLOCK
+    return next((block for block in (32, 64) if channels <= block), BLOCK)
+
+
+def held_bits(bits: int, block: int) -> int:
+    """Bits that a code takes in the kernels: rows of 32 codes exist with 8 bits only, one vector each."""
+    return 8 if block == 32 else bits
 
 
 def padded(channels: int, block: int) -> int:
@@ -48,15 +55,16 @@ def event_rows(rows: NDArray[np.uint8], bits: int, block: int) -> NDArray[np.uin
 
 
 def pair_rows(codes: NDArray[np.uint8], block: int) -> NDArray[np.int16]:
-    """Rows of the dense kernel: codes of two input channels side by side, in blocks of 64 outputs.
+    """Rows of the dense kernel: codes of two input channels side by side, in parts of 64 outputs (or the block, if smaller).
 
-    Shape: `[Cout, Cin, kh, kw]` to int16 `[padded Cout / 64, kh * kw * pairs, 64, 2]`.
+    Shape: `[Cout, Cin, kh, kw]` to int16 `[parts, kh * kw * pairs, part, 2]`.
     """
+    part = min(64, block)
     out, channels, kh, kw = codes.shape
     wide = np.zeros((padded(out, block), padded(channels, 2), kh, kw), np.int16)
     wide[:out, :channels] = codes
-    parts = wide.reshape(-1, 64, wide.shape[1] // 2, 2, kh, kw).transpose(0, 4, 5, 2, 1, 3)
-    return np.ascontiguousarray(parts).reshape(len(parts), -1, 64, 2)
+    parts = wide.reshape(-1, part, wide.shape[1] // 2, 2, kh, kw).transpose(0, 4, 5, 2, 1, 3)
+    return np.ascontiguousarray(parts).reshape(len(parts), -1, part, 2)
 
 
 def lookup_tables(codes: NDArray[np.uint8], bits: int, block: int) -> NDArray[np.uint8]:

@@ -79,7 +79,7 @@ static void store_spikes(const Job *job, int32_t t, int32_t place, int32_t first
     const Layer *const l = job->l;
     const int64_t at = (int64_t)t * l->out_height * l->out_width + place;
     uint64_t *const out = job->m->spikes[job->index] + at * l->out_words + first / 64;
-    for (int32_t w = 0; w < l->block / 64 && first / 64 + w < l->out_words; ++w) {
+    for (int32_t w = 0; 64 * w < l->block && first / 64 + w < l->out_words; ++w) {
         const int32_t left = l->out_channels - first - 64 * w;
         out[w] = left >= 64 ? bits[w] : bits[w] & (((uint64_t)1 << left) - 1);
     }

@@ -5,7 +5,8 @@
  * neither, such as a current that several layers read, is a map of int32, `pitch` (whole 64s) channels a place.
  * A linear layer is a convolution whose kernel is as large as its map. Sum pooling is a view: its windows are read where the
  * next convolution collects events. Sums are made of weight codes: sum of weights = step * sum of codes + offset * events.
- * Output channels are worked on in blocks of 128 (of 64 where there are no more); arrays over channels are padded to whole blocks.
+ * Output channels are worked on in blocks of 128 (of 64 or 32 where there are no more); arrays over channels are padded to whole
+ * blocks.
  */
 #include <stdint.h>
 #include <string.h>
@@ -46,7 +47,7 @@ typedef struct Tail {
 typedef struct Layer {
     const uint8_t *codes;    /* [rows + 1][out_padded]: codes one to a byte, for plain C; the last row is zero */
     const uint8_t *packed;   /* [blocks][rows + 1][block * bits / 8]: rows of the event kernels */
-    const int16_t *pairs;    /* [out_padded / 64][row pairs][64][2]: codes of two channels side by side */
+    const int16_t *pairs;    /* [parts][row pairs][64 or block][2]: codes of two channels side by side */
     const uint8_t *tables;   /* lookup: see lookup.h */
     const uint64_t *planes;  /* popcount: see popcount.h */
     const int32_t *threshold, *bias, *reset, *gain, *levels, *edges;      /* [out_padded]; levels and edges as in the op */
@@ -62,7 +63,7 @@ typedef struct Layer {
     int32_t rows;                            /* kernel_height * kernel_width * channels */
     int32_t first_turned, second_turned;     /* MATMUL: whether a factor's rows of bits run over places, not channels */
     int32_t out_channels, out_words, out_padded, out_height, out_width, block;
-    int32_t bits, step, offset, scale;       /* scale = 2^shift */
+    int32_t bits, step, offset, scale;       /* bits that a code takes in the kernels; scale = 2^shift */
     int32_t counts;                          /* whether inputs can be above 1 */
     int32_t small;                           /* int16 membranes */
     int32_t narrow_events;                   /* so many events' sum fits int16 with its bias, whatever the weights; -1: none */

@@ -121,6 +121,7 @@ static inline void event4(const uint8_t *rows, const uint16_t *list, int32_t dou
         KERNEL(rows, list, doubled, n, sums, V);                                                                         \
     }
 
+EVENT_OF_BLOCK(event8_32, event8, 1)
 EVENT_OF_BLOCK(event8_64, event8, 2)
 EVENT_OF_BLOCK(event8_128, event8, 4)
 EVENT_OF_BLOCK(event4_64, event4, 1)
@@ -252,7 +253,7 @@ static event_sum event_kernel(const Layer *l)
     case 1: return event1_128;
     case 2: return event2_128;
     case 4: return l->block == 64 ? event4_64 : event4_128;
-    default: return l->block == 64 ? event8_64 : event8_128;
+    default: return l->block == 32 ? event8_32 : l->block == 64 ? event8_64 : event8_128;
     }
 }
 

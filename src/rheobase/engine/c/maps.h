@@ -12,7 +12,7 @@ static void load_row(const Job *job, const Value *v, int32_t t, int32_t place, i
         memset(row + count, 0, (size_t)(block - count) * sizeof *row);
     } else if (v->source == SPIKES) {
         const uint64_t *const words = job->m->spikes[v->reads] + ((int64_t)t * v->places + place) * v->words;
-        for (int32_t w = 0; w < block / 64; ++w) {
+        for (int32_t w = 0; 64 * w < block; ++w) { /* a row has room for whole words */
             const uint64_t word = first / 64 + w < v->words ? words[first / 64 + w] : 0;
             for (int32_t c = 0; c < 64; ++c)
                 row[64 * w + c] = (int32_t)(word >> c & 1);
