@@ -1,4 +1,4 @@
-"""Ternary networks on speech, EEG and ECG: full precision against 2 bit, TAE against step-forward, analog values and spectra.
+"""Ternary networks on speech, EEG and ECG: full precision against 2 bit, and TAE against other codes and analog values.
 
     python benchmarks/signals.py run bonn --seeds 0 1 2          # or speech, qtdb
     python benchmarks/signals.py table results/signals_bonn.csv
@@ -36,9 +36,11 @@ from rheobase.training import Recipe, build_model, fit, load_recipe, measure
 ROOT = Path(__file__).parents[1]
 ANALOG = "data.signal.encoder={name: direct, steps: 1}"
 STEP_FORWARD = "data.signal.encoder={name: step_forward}"
-BANDS = [  # the signal of an EEG and five bands of it, four samples a step
-    *("data.T=256", "data.signal={rate: 0.2, pool: 4, encoder: {name: tae}}", "train.epochs=15"),
-    "model.options={hidden: [48, 48], delays: [[0, 1, 2, 3, 4, 6], [0, 4, 8, 16, 32]]}",
+RATE = "data.signal.encoder={name: rate, steps: 4}"
+LATENCY = "data.signal.encoder={name: latency, steps: 4}"
+TAE = "data.signal.encoder={name: tae}"
+FOUR_STEPS = [  # a spectrum: four times the steps, and delays and time constants four times as long
+    *("data.T=160", "model.neuron.tau=32.0", "model.options.delays=[[0, 4, 8], [0, 16, 32]]"),
 ]
 ARMS: dict[str, dict[str, tuple[str, list[str]]]] = {
     "speech": {
@@ -48,11 +50,12 @@ ARMS: dict[str, dict[str, tuple[str, list[str]]]] = {
         "float, analog": ("_float", [ANALOG]),
     },
     "bonn": {
-        "float, spectrum": ("_float", []),
-        "2 bit, spectrum": ("", []),
-        "float, bands in TAE": ("_float", BANDS),
-        "float, bands in step-forward": ("_float", [*BANDS, STEP_FORWARD]),
-        "float, bands analog": ("_float", [*BANDS, ANALOG]),
+        "float, analog": ("_float", []),
+        "2 bit, analog": ("", []),
+        "float, TAE": ("_float", [TAE]),
+        "float, step-forward": ("_float", [STEP_FORWARD]),
+        "float, rate": ("_float", [*FOUR_STEPS, RATE]),
+        "float, latency": ("_float", [*FOUR_STEPS, LATENCY]),
     },
     "qtdb": {"float": ("_float", []), "2 bit": ("", [])},
 }

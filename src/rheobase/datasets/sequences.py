@@ -17,6 +17,7 @@ from rheobase.events import Recording
 from rheobase.signals import Direct, EncoderBase, Scaling, tune
 from rheobase.signals.coding import Coding, Front
 from rheobase.signals.encoder import Samples
+from rheobase.signals.frames import FrameEncoder
 
 ANALOG = 1 / 64
 """What one count of an analog frame is worth: scaled signals reach from -127/64 to 127/64."""
@@ -135,19 +136,13 @@ class SignalPool(Pool):
 
 
 def tuned(how: SignalConfig, x: Samples) -> EncoderBase:
-    """The encoder with its threshold tuned to the rate asked for on x [L, N, C]; analog values have none.
+    """The encoder with its threshold tuned to the rate asked for on x [L, N, C]; codes of values have no threshold.
 
     Raises:
         DataError: the rate cannot be met.
-        RecipeError: the encoder takes several steps a sample.
     """
     encoder: EncoderBase = how.encoder
-    if getattr(encoder, "steps", 1) != 1:
-        raise RecipeError(
-            f"data.signal.encoder {encoder.name} takes {getattr(encoder, 'steps', 1)} steps a sample; signals have one step "
-            "a sample: give steps: 1, or an encoder such as tae"
-        )
-    if isinstance(encoder, Direct) or how.rate is None:
+    if isinstance(encoder, Direct | FrameEncoder) or how.rate is None:
         return encoder
     return tune(encoder, x, rate=how.rate).encoder
 
@@ -155,22 +150,22 @@ def tuned(how: SignalConfig, x: Samples) -> EncoderBase:
 def encoded(
     signals: NDArray[np.float32], scaling: Scaling, encoder: EncoderBase, pool: int
 ) -> NDArray[np.int8]:
-    """Frames of signals.
+    """Frames of signals; a code of k steps a sample and m lines a channel makes k L steps and m C channels of them.
 
-    Shape: [N, L, C] -> int8 [N, ceil(L / pool), C, 1, 1].
+    Shape: [N, L, C] -> int8 [N, ceil(k L / pool), m C, 1, 1].
     """
-    N, L, C = signals.shape
+    N, C = len(signals), signals.shape[2] * getattr(encoder, "lines", 1)
+    L = signals.shape[1] * getattr(encoder, "steps", 1)
     steps = -(-L // pool)
     frames = np.zeros((N, steps * pool, C), np.int8)
     for start in range(0, N, 256):
         some = scaling.apply(_as_signal(signals[start : start + 256]))
+        values, missing = encoder.encode(some).spikes, steps * pool - L
         if isinstance(encoder, Direct):
-            whole = np.concatenate([some, some[-1:].repeat(steps * pool - L, 0)])
+            whole = np.concatenate([values, values[-1:].repeat(missing, 0)])
             values = np.rint(np.clip(whole / ANALOG, -127, 127))
         else:
-            values = np.concatenate(
-                [encoder.encode(some).spikes, np.zeros((steps * pool - L, *some.shape[1:]))]
-            )
+            values = np.concatenate([values, np.zeros((missing, *values.shape[1:]))])
         frames[start : start + 256] = values.swapaxes(0, 1)
     parts = frames.reshape(N, steps, pool, C)
     analog = isinstance(encoder, Direct)
