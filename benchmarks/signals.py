@@ -38,9 +38,10 @@ ANALOG = "data.signal.encoder={name: direct, steps: 1}"
 STEP_FORWARD = "data.signal.encoder={name: step_forward}"
 RATE = "data.signal.encoder={name: rate, steps: 4}"
 LATENCY = "data.signal.encoder={name: latency, steps: 4}"
+NARROW = "model.options.hidden=[48, 48]"
 TAE = "data.signal.encoder={name: tae}"
 FOUR_STEPS = [  # a spectrum: four times the steps, and delays and time constants four times as long
-    *("data.T=160", "model.neuron.tau=32.0", "model.options.delays=[[0, 4, 8], [0, 16, 32]]"),
+    *("data.T=160", NARROW, "model.neuron.tau=32.0", "model.options.delays=[[0, 4, 8], [0, 16, 32]]"),
 ]
 ARMS: dict[str, dict[str, tuple[str, list[str]]]] = {
     "speech": {
@@ -50,10 +51,12 @@ ARMS: dict[str, dict[str, tuple[str, list[str]]]] = {
         "float, analog": ("_float", [ANALOG]),
     },
     "bonn": {
-        "float, analog": ("_float", []),
-        "2 bit, analog": ("", []),
-        "float, TAE": ("_float", [TAE]),
-        "float, step-forward": ("_float", [STEP_FORWARD]),
+        "float": ("_float", []),
+        "2 bit": ("", []),
+        "float, analog": ("_float", [NARROW]),
+        "2 bit, analog": ("", [NARROW, "optimiser.lr=0.003"]),
+        "float, TAE": ("_float", [NARROW, TAE]),
+        "float, step-forward": ("_float", [NARROW, STEP_FORWARD]),
         "float, rate": ("_float", [*FOUR_STEPS, RATE]),
         "float, latency": ("_float", [*FOUR_STEPS, LATENCY]),
     },
