@@ -23,9 +23,8 @@ import torch
 
 Made = TypeVar("Made")
 Row = dict[str, Any]
-Clock = Callable[
-    [], float
-]  # of one thread: its processor time, so that other programs harm neither side; of two: the wall's
+Clock = Callable[[], float]
+"""Of one thread its processor time, so that other programs harm neither side; of two the wall's."""
 
 
 @dataclass(frozen=True)

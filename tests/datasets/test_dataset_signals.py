@@ -16,6 +16,7 @@ from rheobase.datasets import DataConfig, load_dataset
 from rheobase.datasets import speech_commands as speech
 from rheobase.datasets.bonn_eeg import CLASSES as SETS
 from rheobase.errors import DataError, RecipeError
+from rheobase.signals import create_encoder
 
 ROOT = os.environ.get("RHEOBASE_DATA")
 REAL = {"speech-commands-12": speech.FILE, "bonn-eeg": "bonn_eeg.zip", "qtdb": "qtdb"}
@@ -193,13 +194,25 @@ def test_codes_of_several_steps_a_sample(tmp_path, name) -> None:
         assert (frames == one.test.frames.repeat(k, axis=1)).all()
     elif name == "latency":
         assert (by_sample.sum(2) == 1).all()
-        expected = np.rint((k - 1) * (1 - np.clip((values + 1) / 2, 0, 1)))
-        near = np.abs(3 * (1 - np.clip((values + 1) / 2, 0, 1)) % 1 - 0.5) < 0.02  # values are known to 1/64
-        assert (by_sample.argmax(2) == expected)[~near].all()
+        time = (k - 1) * (1 - np.clip((values + 1) / 2, 0, 1))
+        near = np.abs(time % 1 - 0.5) < 0.02  # values are known to 1/64
+        assert (by_sample.argmax(2) == np.rint(time))[~near].all()
+    elif name == "phase":
+        again = create_encoder(name, steps=k).decode(frames[..., 0, 0].swapaxes(0, 1)).swapaxes(0, 1)
+        error = np.abs(again - values[..., 0, 0].clip(-1, 1))
+        assert error.max() <= 2 * 2**-k + 1 / 64  # the very top has no code of its own
+        assert error[values[..., 0, 0] < 0.9].max() <= 2**-k + 1 / 64
     else:
         assert set(np.unique(frames)) == {0, 1}
         inside = np.abs(values) < 1
-        assert np.corrcoef(by_sample.sum(2)[inside], values[inside])[0, 1] > (0.3 if name == "rate" else 0.1)
+        assert np.corrcoef(by_sample.sum(2)[inside], values[inside])[0, 1] > 0.3
+
+
+def test_a_code_of_several_lines_a_channel(tmp_path) -> None:
+    encoder = {"name": "receptive_fields", "fields": 5, "steps": 4}
+    data = load_dataset(config("bonn-eeg", bonn_root(tmp_path), 256, encoder=encoder))
+    assert data.train.frames.shape[1:] == (256, 6 * 5, 1, 1)  # six bands
+    assert set(np.unique(data.train.frames)) == {0, 1}
 
 
 def test_damage_and_wrong_options_are_told(tmp_path) -> None:

@@ -26,11 +26,8 @@ INT16 = (-(1 << 15), (1 << 15) - 1)
 INT32_MAX = (1 << 31) - 1
 CROSSOVER = {1: 0.55, 2: 0.37, 4: 0.33, 8: 0.37}  # rates at which lists and tables take as long, by bits
 COUNTING_CROSSOVER = 0.11  # the same where vectors count ones, 1 bit
-FRAME_CROSSOVER = {
-    32: 0.1,
-    64: 0.4,
-    128: 1.0,
-}  # where what is read is counts, not bits, and all of it is multiplied, by block
+# the same, by block, where counts are read, not bits, and all of them multiplied
+FRAME_CROSSOVER = {32: 0.1, 64: 0.4, 128: 1.0}
 ALWAYS, NEVER = 3e38, 0.0  # bounds on the mean count below which events are listed
 
 
