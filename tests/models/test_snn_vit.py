@@ -10,7 +10,7 @@ from rheobase.errors import RecipeError
 from rheobase.layers import BatchNorm2d, Conv2d
 from rheobase.layers.attention.saccadic import SaccadicSelfAttention
 from rheobase.models import SpikingModel, create_model
-from rheobase.models.gaze import gaze, mismatches, saccadic_neurons
+from rheobase.models.gaze import gaze, saccadic_neurons
 from rheobase.models.snn_vit import NearAndFar
 from rheobase.neurons import NeuronConfig, build_neuron
 from rheobase.neurons.saccadic import SaccadicConfig, decoupled, integrate
@@ -147,33 +147,24 @@ def test_where_it_looks():
     model(x)
     seen = gaze(model, x)
     assert model.training
-    assert seen.shape == (4, 3, 2, 2, 2, 3) and set(seen.unique().tolist()) == {0.0, 1.0}
-    gates = {}
-    for name, neuron in saccadic_neurons(model).items():
-        neuron.register_forward_hook(lambda m, i, o, name=name: gates.update({name: o}))
-    model.eval()(x)
-    assert torch.equal(seen, torch.stack(list(gates.values()), 2))
-    assert list(gates) == [
-        "features.block1_attention.branch.sum.saccade",
-        "features.block2_attention.branch.sum.saccade",
-    ]
-
-
-def test_mismatches_are_what_the_decoupled_rule_changes():
-    model, x = small(), frames()
-    model(x)
     read = {}
     for name, neuron in saccadic_neurons(model).items():
         neuron.register_forward_hook(lambda m, i, o, name=name: read.update({name: (m, i[0], o)}))
     model.eval()(x)
-    found = mismatches(model, x)
+    assert list(seen) == [
+        "features.block1_attention.branch.sum.saccade",
+        "features.block2_attention.branch.sum.saccade",
+    ]
     for name, (neuron, salience, gates) in read.items():
+        assert seen[name].gates.shape == (4, 3, 2, 2, 3)
+        assert set(seen[name].gates.unique().tolist()) == {0.0, 1.0}
+        assert torch.equal(seen[name].gates, gates)
         other = decoupled(salience, neuron.mixing_matrix(), neuron.thresholds())
-        assert found[name] == pytest.approx(float((other != gates).double().mean()))
-    assert max(found.values()) > 0
+        assert seen[name].mismatch == pytest.approx(float((other != gates).double().mean()))
+    assert max(found.mismatch for found in seen.values()) > 0
     identity = small(saccadic={"mixing": "identity"})
     identity(x)
-    assert max(mismatches(identity, x).values()) < 1e-6
+    assert max(found.mismatch for found in gaze(identity, x).values()) < 1e-6
 
 
 def test_mistakes():
@@ -190,9 +181,8 @@ def test_mistakes():
         small(down=["none", "none", "pool", "pool"])
     with pytest.raises(RecipeError, match="snn_vit_small: mode = 'v1_ref' cannot be used"):
         small(mode="v1_ref")
-    for look in (gaze, mismatches):
-        with pytest.raises(RecipeError, match="SpikingModel has no saccadic neuron"):
-            look(small(attention="spiking"), frames())
+    with pytest.raises(RecipeError, match="SpikingModel has no saccadic neuron"):
+        gaze(small(attention="spiking"), frames())
 
 
 # --- a cue at the first step alone says which of 16 patches carries the class

@@ -60,6 +60,12 @@ def print_evaluation(found: "Evaluation") -> None:
     )
     if found.temporal_inconsistency is not None:
         say(f"temporal inconsistency {found.temporal_inconsistency:.4f}")
+    if found.mismatch:
+        print_table(
+            "Saccadic gates",
+            ["block", "decided otherwise by the decoupled rule"],
+            [(name, percent(share)) for name, share in found.mismatch.items()],
+        )
     for kind, curve in found.robustness.items():
         print_table(
             TITLES.get(kind, kind.capitalize()),

@@ -1,7 +1,6 @@
 """Where a network with saccadic attention looks, and what the decoupled rule would have made of it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,66 +9,53 @@ from rheobase.errors import RecipeError
 from rheobase.neurons.saccadic import SaccadicNeuron, mismatch
 
 
-def saccadic_neurons(model: nn.Module) -> dict[str, SaccadicNeuron]:
-    """Saccadic neurons by name, in forward order.
+@dataclass(frozen=True, eq=False)
+class Gaze:
+    """What one saccadic neuron lets pass.
 
-    Raises:
-        RecipeError: the model has none.
+    Shape: gates `[T, N, heads, H, W]`, H and W the map of tokens: 1 where a head looks, 0 elsewhere. `mismatch` is the share of
+    gates that the decoupled rule decides otherwise.
     """
-    found = {name: m for name, m in model.named_modules() if isinstance(m, SaccadicNeuron)}
-    if not found:
+
+    gates: Tensor
+    mismatch: float
+
+
+def saccadic_neurons(model: nn.Module) -> dict[str, SaccadicNeuron]:
+    """Saccadic neurons by name, in forward order; none where the model has no saccadic attention."""
+    return {name: m for name, m in model.named_modules() if isinstance(m, SaccadicNeuron)}
+
+
+@torch.no_grad()
+def gaze(model: nn.Module, frames: Tensor) -> dict[str, Gaze]:
+    """Which tokens pass each saccadic neuron at each time step, in evaluation mode; the mode the model was in is restored.
+
+    Shape: frames `[T, N, C, H_in, W_in]` -> by name of the neuron, in forward order.
+    Raises:
+        RecipeError: the model has no saccadic neuron.
+    """
+    neurons, was_training = saccadic_neurons(model), model.training
+    if not neurons:
         raise RecipeError(
             f"{type(model).__name__} has no saccadic neuron, so it looks nowhere in particular; models that have: snn_vit_*"
         )
-    return found
+    found: dict[str, Gaze] = {}
 
+    def look(name: str, neuron: SaccadicNeuron, salience: Tensor, gates: Tensor) -> None:
+        lost = mismatch(salience, neuron.mixing_matrix(), neuron.thresholds())
+        found[name] = Gaze(gates, float(lost))
 
-@torch.no_grad()
-def gaze(model: nn.Module, frames: Tensor) -> Tensor:
-    """Which patches pass each layer's gate at each time step, in evaluation mode: 1 where a head looks, 0 elsewhere.
-
-    Shape: frames `[T, N, C, H_in, W_in]` -> `[T, N, layers, heads, H, W]`, H and W the map of tokens.
-    Raises:
-        RecipeError: the model has no saccadic neuron.
-    """
-    with _saliences(model, frames) as found:
-        return torch.stack([neuron(salience) for neuron, salience in found.values()], 2)
-
-
-@torch.no_grad()
-def mismatches(model: nn.Module, frames: Tensor) -> dict[str, float]:
-    """Share of gates of each layer that the decoupled rule decides otherwise than training, on the saliences of `frames`.
-
-    Shape: frames `[T, N, C, H, W]`.
-    Raises:
-        RecipeError: the model has no saccadic neuron.
-    """
-    with _saliences(model, frames) as found:
-        return {
-            name: float(mismatch(salience, neuron.mixing_matrix(), neuron.thresholds()))
-            for name, (neuron, salience) in found.items()
-        }
-
-
-@contextmanager
-def _saliences(model: nn.Module, frames: Tensor) -> Iterator[dict[str, tuple[SaccadicNeuron, Tensor]]]:
-    """Neurons and what they read, in evaluation mode; the mode the model was in is restored."""
-    neurons, was_training = saccadic_neurons(model), model.training
-    read: dict[str, tuple[SaccadicNeuron, Tensor]] = {}
-    handles = []
-    for name, neuron in neurons.items():
-
-        def hook(module: nn.Module, inputs: tuple[Tensor], name: str = name) -> None:
-            read[name] = (neurons[name], inputs[0])
-
-        handles.append(neuron.register_forward_pre_hook(hook))
+    handles = [
+        neuron.register_forward_hook(
+            lambda module, inputs, gates, name=name: look(name, module, inputs[0], gates)
+        )
+        for name, neuron in neurons.items()
+    ]
     model.eval()
     try:
         model(frames)
-        for handle in handles:
-            handle.remove()
-        yield read
     finally:
         for handle in handles:
             handle.remove()
         model.train(was_training)
+    return found

@@ -8,11 +8,14 @@ True
 
 from rheobase.report.collect import collect
 from rheobase.report.data import Arm, LayerCost, ProgramFacts, Raster, ReportData, Samples, State
+from rheobase.report.gaze import Gaze, GazeSample
 from rheobase.report.render import render, write_report
 from rheobase.report.spike_times import SpikeSample, SpikeTimes
 
 __all__ = [
     "Arm",
+    "Gaze",
+    "GazeSample",
     "LayerCost",
     "ProgramFacts",
     "Raster",

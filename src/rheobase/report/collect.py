@@ -11,6 +11,7 @@ import yaml
 from rheobase.errors import CheckpointError
 from rheobase.numbers import size
 from rheobase.report.data import Arm, LayerCost, ProgramFacts, Raster, ReportData, Samples, State
+from rheobase.report.gaze import read_gaze
 from rheobase.report.spike_times import read_spike_times
 
 _MAKE = {
@@ -66,6 +67,7 @@ def collect(
         samples=_samples(names, folders),
         raster=_raster(folders, result["classes"]),
         spike_times=read_spike_times(run / "spike_times.npz", result["classes"]),
+        gaze=read_gaze(run / "gaze.npz", result["classes"]),
         classes=[str(name) for name in result["classes"]],
         seed=recipe["train"]["seed"],
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheobase.errors import DataError
+from rheobase.report.gaze import Gaze
 from rheobase.report.spike_times import SpikeTimes
 
 Array = NDArray[Any]
@@ -194,6 +195,7 @@ class ReportData:
     samples: Samples | None = None
     raster: Raster | None = None
     spike_times: SpikeTimes | None = None  # of the arm that ships, if its neurons fire once
+    gaze: Gaze | None = None  # of the arm that ships, if its attention is saccadic
     classes: list[str] = field(default_factory=list)
     seed: int | None = None  # of the arms shown, where there are repeats on others
 

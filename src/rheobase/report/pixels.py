@@ -14,6 +14,7 @@ Colour = tuple[int, int, int]
 _ALPHA = (110, 180, 255)  # opacity of few, some and many events at a pixel
 _FRAME_SIDE = 160  # larger sensors are pooled below this many pixels
 _NEURONS, _RASTER_WIDTH = 64, 96
+_VEIL, _VEILED = 16, 225  # steps of opacity, and the opacity where no head looks
 
 
 def png(indices: Array, palette: Sequence[tuple[Colour, int]]) -> str:
@@ -72,6 +73,12 @@ def event_frames(frames: Array) -> list[str]:
     palette = [((0, 0, 0), 0)]
     palette += [(colour, alpha) for colour in (PIXEL_ON, PIXEL_OFF, PIXEL_BOTH) for alpha in _ALPHA]
     return [png(step, palette) for step in indices]
+
+
+def veil(looks: Array) -> str:
+    """Picture to lay over a frame, one pixel a token of [H, W]: the fewer heads look, the denser the grey."""
+    indices = (_VEIL * (1 - looks)).round().astype(np.uint8)
+    return png(indices, [(PIXEL_SOME, round(_VEILED * level / _VEIL)) for level in range(_VEIL + 1)])
 
 
 def raster(spikes: Array) -> str:

@@ -16,6 +16,9 @@ from rheobase.report.decisions import rasters, recordings
 from rheobase.report.figures import bars, curves, spike_times
 from rheobase.report.figures.canvas import PAGE, PHONE
 from rheobase.report.figures.confusion import matrix
+from rheobase.report.gaze import Gaze
+from rheobase.report.gaze import in_words as gaze_in_words
+from rheobase.report.gaze_pictures import pictures
 from rheobase.report.palette import ARMS, css_variables
 from rheobase.report.spike_times import SpikeTimes, in_words
 
@@ -91,6 +94,7 @@ def _sections(data: ReportData) -> dict[str, Any]:
         **sections,
         "missing": [name for key, name in names.items() if not sections[key]],
         "spike_times": _spike_times(data.spike_times) if data.spike_times else None,
+        "gaze": _gaze(data.gaze) if data.gaze else None,
         "tiles": findings.tiles(data),
         "keys": [(index % ARMS, arm.name) for index, arm in enumerate(arms)],
         "anytime_says": findings.anytime(data) if sections["anytime"] else "",
@@ -171,6 +175,16 @@ def _spike_times(found: SpikeTimes) -> dict[str, Any]:
             )
             for index, sample in enumerate(found.samples)
         ],
+    }
+
+
+def _gaze(found: Gaze) -> dict[str, Any]:
+    """The sentence, the table, and the pictures of single samples."""
+    return {
+        "says": gaze_in_words(found),
+        "table": tables.gaze_table(found),
+        "samples": pictures(found),
+        "events": found.events,
     }
 
 

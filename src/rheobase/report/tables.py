@@ -8,6 +8,7 @@ from rheobase.numbers import percent, points, quantity, size, times
 from rheobase.pairs import mean_spread
 from rheobase.report.data import Arm, LayerCost, ProgramFacts, State
 from rheobase.report.findings import gains
+from rheobase.report.gaze import Gaze
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,25 @@ def layer_table(facts: ProgramFacts) -> Table:
         "ratio",
     ]
     return Table(header, rows, foot, text=(0, 1))
+
+
+def gaze_table(found: Gaze) -> Table:
+    """Share of gates that open, of every block: at each step, and where events are; and what the decoupled rule changes."""
+    steps = found.passing.shape[1]
+    few = steps <= 8
+    rows = [
+        [
+            block,
+            *map(percent, found.passing[i] if few else [found.passing[i].mean()]),
+            *([percent(found.lit[i]), percent(found.dark[i])] if found.events else []),
+            percent(found.mismatch[i]),
+        ]
+        for i, block in enumerate(found.blocks)
+    ]
+    header = [f"open at step {k}" for k in range(1, steps + 1)] if few else ["open"]
+    if found.events:
+        header += ["patch with events", "empty patch"]
+    return Table(["block", *header, "decoupled differs"], rows)
 
 
 def mistake_table(mistakes: Sequence[tuple[str, str, str, str]]) -> Table:

@@ -36,7 +36,8 @@ class Evaluation:
 
     `confusion[label][decision]` counts samples; `robustness["noise" | "drop"]`, and the kinds of `NOISE_SUITE`, list
     `(level, accuracy)`, level 0 first; `noise_score` is the mean accuracy over kinds and levels of that suite, None
-    where it was not run; `temporal_inconsistency` is None where T = 1 or the model names no feature layer.
+    where it was not run; `temporal_inconsistency` is None where T = 1 or the model names no feature layer; `mismatch` is the
+    share of saccadic gates that the decoupled rule decides otherwise, by block, empty where nothing is saccadic.
     With labels by step, `accuracy_at` is empty and `confusion` counts steps.
     """
 
@@ -50,6 +51,7 @@ class Evaluation:
     temporal_inconsistency: float | None
     robustness: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     noise_score: float | None = None
+    mismatch: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `evaluation.json`."""

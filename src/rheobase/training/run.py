@@ -20,16 +20,18 @@ from rheobase.datasets import DataSet, load_dataset
 from rheobase.errors import CheckpointError
 from rheobase.files import atomic_write, atomic_write_json
 from rheobase.models import SpikingModel, create_model
+from rheobase.models.gaze import saccadic_neurons
 from rheobase.models.spike_time import SpikeTimeClassifier
 from rheobase.training.checkpoint import POINTER, has_checkpoint, load_checkpoint, load_model_tensors
 from rheobase.training.evaluation import Evaluation, collect_samples, evaluate, save_arrays
+from rheobase.training.gaze import collect_gaze, mismatches
 from rheobase.training.logs import Metrics, read_metrics
 from rheobase.training.recipe import Recipe, dump_recipe, load_recipe
 from rheobase.training.spike_times import collect_spike_times, spikes_per_sample
 
 RECIPE, METRICS, RESULT = "recipe.yaml", "metrics.csv", "result.json"
 EVALUATION, SAMPLES = "evaluation.json", "samples.npz"
-SPIKE_TIMES = "spike_times.npz"
+SPIKE_TIMES, GAZE = "spike_times.npz", "gaze.npz"
 
 # What may change between a run and its resumption: it has no part in the numbers of training.
 FREE = (
@@ -99,7 +101,7 @@ class Run:
     ) -> Evaluation:
         """Evaluate on the test part; write `evaluation.json`, and `samples.npz` with that many recordings.
 
-        Of a spike-time network also `spike_times.npz`.
+        Of a spike-time network also `spike_times.npz`, of one with saccadic attention `gaze.npz`.
         """
         data = data or self.dataset()
         model = model or self.model(data)
@@ -109,6 +111,10 @@ class Run:
             times = collect_spike_times(model, data.test, batch_size=batch_size)
             save_arrays(self.folder / SPIKE_TIMES, times)
             found = replace(found, spikes_per_sample=spikes_per_sample(times))
+        if saccadic_neurons(model):
+            looks = collect_gaze(model, data.test, batch_size=batch_size)
+            save_arrays(self.folder / GAZE, looks)
+            found = replace(found, mismatch=mismatches(looks))
         atomic_write_json(
             self.folder / EVALUATION, {**found.to_json(), "part": "test", "split_hash": data.split_hash}
         )
