@@ -49,6 +49,16 @@ def test_cost_takes_model_memory_weights_and_steps(rheobase, shipped):
     assert row["energy"]["memory"] == pytest.approx((row["bytes_weights"] + row["bytes_spikes_read"]) * 1.25)
 
 
+def test_a_stream_is_compared_at_every_step(rheobase, shipped, priced):
+    folder, _ = shipped
+    once = priced[2]["comparisons"][-1]["twins"][0]
+    done = rheobase("cost", folder, "--stream", "--json", "-")
+    (only,) = done.json["comparisons"]
+    assert done.json["stream"] and not priced[2]["stream"] and only["steps"] == 4
+    assert only["twins"][0]["energy"]["compute"] == pytest.approx(4 * once["energy"]["compute"])
+    assert "dense at every step" in done.err + done.out
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -177,6 +177,18 @@ def test_comparison_is_made_of_energy_twin_and_break_even():
         assert other.ratio_with_memory == pytest.approx(other.energy.total / found.energy.total)
 
 
+def test_over_a_stream_the_twin_runs_at_every_step():
+    net, silent = two_layers(2, 12), np.zeros((12, 1, 1, 1, 1), np.uint8)
+    table = count(net, silent)
+    once, every = (compare_with_twins(net, table, PRIMES, stream=stream) for stream in (False, True))
+    assert every.energy == once.energy
+    for a, b in zip(once.twins, every.twins, strict=True):
+        assert (b.energy.compute, b.energy.memory) == (12 * a.energy.compute, 12 * a.energy.memory)
+        assert b.ratio == pytest.approx(12 * a.ratio) and b.compute.steps is None
+        fixed = once.energy.compute - (own := 2 * table.rows[3].accumulates)
+        assert b.compute.rate == pytest.approx(table.rate * (b.energy.compute - fixed) / own)
+
+
 def test_unknown_ops_are_never_free():
     class Other(Flatten):
         pass

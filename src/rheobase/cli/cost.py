@@ -34,7 +34,15 @@ def cost_command(
     ] = "event",
     steps: Annotated[
         str | None,
-        typer.Option(help="Timesteps to compare at, such as 1,2,4. Default: 1, 2, 4 and the run's own T."),
+        typer.Option(
+            help="Timesteps to compare at, such as 1,2,4. Default: 1, 2, 4 and the run's own T; of a stream T."
+        ),
+    ] = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            help="The dense network runs at every step, or once for all. Default: at every step where the data are signals."
+        ),
     ] = None,
     json: JsonOption = None,
 ) -> None:
@@ -48,13 +56,16 @@ def cost_command(
 
     prices = energy_model(model) if memory is None else energy_model(model).in_memory(memory)
     opened = open_run(run)
-    program = load_program(opened)
-    tables = count_steps(program, opened.dataset().test.frames, chosen_steps(steps, program.T))
+    program, data = load_program(opened), opened.dataset()
+    stream = data.sensor[1] == 1 if stream is None else stream  # signals and spike trains: one pixel wide
+    tables = count_steps(program, data.test.frames, chosen_steps(steps, program.T, stream))
     full = tables[-1]
-    comparisons = [compare_with_twins(program, table, prices, weights=weights) for table in tables]
+    comparisons = [
+        compare_with_twins(program, table, prices, weights=weights, stream=stream) for table in tables
+    ]
     names = [op.name or program.label(index) for index, op in enumerate(program.ops)]
     print_layers(full, names, prices, weights)
-    print_comparison(comparisons, prices)
+    print_comparison(comparisons, prices, stream)
     write_json(
         json,
         {
@@ -70,6 +81,7 @@ def cost_command(
                 },
             },
             "weights": weights,
+            "stream": stream,
             "samples": full.samples,
             "steps": full.steps,
             "layers": [
@@ -82,12 +94,14 @@ def cost_command(
     )
 
 
-def chosen_steps(text: str | None, T: int) -> list[int]:
+def chosen_steps(text: str | None, T: int, stream: bool) -> list[int]:
     """The steps to compare at, rising.
 
     Raises:
         RecipeError: not whole numbers in 1..T.
     """
+    if text is None and stream:
+        return [T]
     if text is None:
         return sorted({step for step in (*STEPS, T) if step <= T})
     try:
@@ -148,15 +162,16 @@ def print_layers(table: "Table", names: Sequence[str], model: "EnergyModel", wei
         say(f"{model.name}: memory and neuron updates are not charged")
 
 
-def print_comparison(comparisons: "Sequence[Comparison]", model: "EnergyModel") -> None:
+def print_comparison(comparisons: "Sequence[Comparison]", model: "EnergyModel", stream: bool) -> None:
     """The program after each number of steps beside dense networks of 8 and 4 bits."""
+    dense = "dense at every step" if stream else "dense"
     for title, charged in (("without memory", False), ("with memory", True)):
         if charged and not model.memory:
             continue
         rows = []
         for each in comparisons:
             for other in each.twins:
-                own, dense = (
+                own, twin = (
                     (each.energy.total, other.energy.total)
                     if charged
                     else (each.energy.compute, other.energy.compute)
@@ -168,13 +183,13 @@ def print_comparison(comparisons: "Sequence[Comparison]", model: "EnergyModel") 
                         f"{each.rate:.4f}",
                         nanojoules(own),
                         f"int{other.bits}",
-                        nanojoules(dense),
-                        times(dense, own),
+                        nanojoules(twin),
+                        times(twin, own),
                         *break_even_cells(meet),
                     ]
                 )
         print_table(
-            f"Energy beside the same layers dense, {title}",
+            f"Energy beside the same layers {dense}, {title}",
             ["program", "firing rate", "nJ", "dense", "nJ", "gain", "break-even T", "break-even rate"],
             rows,
         )

@@ -3,6 +3,9 @@
 Break-even T: the number of steps at which the program, at the mean cost of the steps that were counted, costs what the twin
 costs. Break-even rate: the spikes per neuron and step at which it does at these T, when the operations and weight reads that
 spikes cause scale with their number and all else stays (frames, neuron updates, membranes, maps).
+
+Over a stream (speech, ECG) the twin has to run at every step as the program does: its energy is that of T passes, and T has
+no break-even.
 """
 
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from rheobase.program.ir import Program
 @dataclass(frozen=True)
 class BreakEven:
     """Against one twin: with memory or without. `rate` is None where even silent neurons cost more than the twin, `steps`
-    where the program costs nothing.
+    where the program costs nothing, and over a stream.
     """
 
     steps: float | None
@@ -46,9 +49,14 @@ class Comparison:
 
 
 def compare_with_twins(
-    program: Program, table: Table, model: EnergyModel, *, weights: WeightReads = "event"
+    program: Program,
+    table: Table,
+    model: EnergyModel,
+    *,
+    weights: WeightReads = "event",
+    stream: bool = False,
 ) -> Comparison:
-    """Compare the work in `table` with the dense networks of 8 and 4 bits.
+    """Compare the work in `table` with the dense networks of 8 and 4 bits, run once or, over a `stream`, at every step.
 
     Raises:
         ProgramError: an op whose cost is not known.
@@ -59,26 +67,30 @@ def compare_with_twins(
     twins = []
     for bits in WIDTHS:
         other = energy(twin(program, bits), model, weights="once")
+        if stream:
+            other = Energy(table.steps * other.compute, table.steps * other.memory)
         twins.append(
             Against(
                 bits,
                 other,
                 _ratio(other.compute, own.compute),
                 _ratio(other.total, own.total),
-                break_even(other.compute, own.compute, scaled.compute, once.compute, table),
-                break_even(other.total, own.total, scaled.total, once.total, table),
+                break_even(other.compute, own.compute, scaled.compute, once.compute, table, stream),
+                break_even(other.total, own.total, scaled.total, once.total, table, stream),
             )
         )
     return Comparison(table.steps, table.rate, own, twins)
 
 
-def break_even(other: float, own: float, by_spikes: float, once: float, table: Table) -> BreakEven:
+def break_even(
+    other: float, own: float, by_spikes: float, once: float, table: Table, stream: bool = False
+) -> BreakEven:
     """From energies: the twin's, the program's, and of that what scales with spikes and what is spent once for all T.
 
     steps = (other - once) / ((own - once) / T);   rate = measured rate * (other - (own - by_spikes)) / by_spikes
     """
     a_step = (own - once) / table.steps
-    steps = max(0.0, (other - once) / a_step) if a_step > 0 else None
+    steps = max(0.0, (other - once) / a_step) if a_step > 0 and not stream else None
     left = other - (own - by_spikes)
     if left < 0 or by_spikes <= 0:
         return BreakEven(steps, None)
