@@ -7,7 +7,7 @@ import torch
 from rheobase.compression import LibraConfig, QuantConfig, quantise_, quantisers, weight_bytes
 from rheobase.errors import RecipeError
 from rheobase.models import create_model
-from rheobase.training import TrainConfig, fit, parse_recipe
+from rheobase.training import TrainConfig, compressed, fit, parse_recipe
 from rheobase.training.callback import Callback
 from rheobase.training.compressed import Schedule, quant_config, search
 from rheobase.training.loader import ArrayFrames
@@ -86,3 +86,21 @@ def test_search_leaves_overrides_that_fit():
     assert CompressConfig.model_validate(config.model_dump(mode="json")) == config, (
         "what is written reads back"
     )
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "compress", "decay"),
+    [
+        ({"name": "sgd", "weight_decay": 5e-4}, {}, 5e-4),
+        ({"name": "adamw", "weight_decay": 0.06}, {}, 0.0),
+        ({"name": "adamw", "weight_decay": 0.06}, {"weight_decay": 1e-4}, 1e-4),
+    ],
+)
+def test_decay_of_adamw_is_not_that_of_sgd(monkeypatch, optimiser, compress, decay):
+    taken = []
+    monkeypatch.setattr(compressed, "fit", lambda *_, optimiser, **__: taken.append(optimiser))
+    given = parse_recipe(
+        {"data": {"name": "motion-dvs-sim"}, "optimiser": optimiser, "compress": {**compress, "lr": 0.02}}
+    )
+    compressed.fine_tune(small(), None, given, given.compress)
+    assert [(one.name, one.lr, one.weight_decay) for one in taken] == [("sgd", 0.02, decay)]

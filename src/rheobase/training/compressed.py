@@ -205,12 +205,18 @@ def fine_tune(
         model,
         data,
         recipe_objective(recipe.objective),
-        optimiser=OptimiserConfig(name="sgd", lr=config.lr, weight_decay=recipe.optimiser.weight_decay),
+        optimiser=OptimiserConfig(name="sgd", lr=config.lr, weight_decay=_weight_decay(recipe, config)),
         train=recipe.train.model_copy(update={"epochs": epochs, "seed": recipe.train.seed + 1}),
         augment=recipe.augment,
         callbacks=callbacks or [],
         quiet=quiet,
     )
+
+
+def _weight_decay(recipe: Recipe, config: CompressConfig) -> float:
+    if config.weight_decay is not None:
+        return config.weight_decay
+    return 0.0 if recipe.optimiser.name == "adamw" else recipe.optimiser.weight_decay
 
 
 def program_name(run: Run) -> str:

@@ -180,6 +180,9 @@ class CompressConfig(Config):
     """Epochs of fine-tuning through the roundings of the integer lattice, with batch-norm frozen, after all others."""
 
     lr: float = Field(default=0.01, gt=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+    """Of fine-tuning, which is by SGD. None: that of training, but 0 after AdamW, whose decay is decoupled from the gradient: as
+    SGD's it would halve weights and batch-norm in a few epochs, and neurons fall silent."""
 
     def weights(self) -> QuantiserBase:
         """The quantiser of the inner layers.
