@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rheobase.evenly import evenly
 from rheobase.numbers import NA, percent
 from rheobase.report.data import Array, Raster, ReportData, Samples
 from rheobase.report.pixels import frame_pictures, raster
@@ -49,7 +50,7 @@ def recordings(data: ReportData) -> list[Recording]:
     if samples is None or 0 in samples.frames.shape:
         return []
     count, T, _, height, width = samples.frames.shape
-    steps = np.unique(np.linspace(0, T - 1, min(T, _STEPS)).round().astype(int)).tolist()
+    steps = evenly(T, _STEPS).tolist()
     return [
         Recording(
             label=data.classes[int(samples.labels[i])],

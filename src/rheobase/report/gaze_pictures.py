@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rheobase.evenly import evenly
 from rheobase.report.gaze import Gaze
 from rheobase.report.pixels import frame_pictures, veil
 
@@ -31,7 +32,7 @@ class Pictures:
 
 def pictures(found: Gaze) -> list[Pictures]:
     """At most three blocks and eight steps of each sample, the first and the last among them."""
-    steps, blocks = _evenly(found.passing.shape[1], _STEPS), _evenly(len(found.blocks), _BLOCKS)
+    steps, blocks = evenly(found.passing.shape[1], _STEPS).tolist(), evenly(len(found.blocks), _BLOCKS)
     return [
         Pictures(
             label=sample.label,
@@ -42,7 +43,3 @@ def pictures(found: Gaze) -> list[Pictures]:
         )
         for sample in found.samples
     ]
-
-
-def _evenly(total: int, count: int) -> list[int]:
-    return np.unique(np.linspace(0, total - 1, min(total, count)).round().astype(int)).tolist()

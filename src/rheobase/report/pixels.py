@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rheobase.evenly import evenly
 from rheobase.report.data import Array
 from rheobase.report.palette import PIXEL_BOTH, PIXEL_OFF, PIXEL_ON, PIXEL_SOME
 
@@ -87,7 +88,7 @@ def raster(spikes: Array) -> str:
     Neurons are sorted by how often they fire; those that fire at every step are blue, the others grey.
     """
     T, n = spikes.shape
-    active = spikes[:, np.unique(np.linspace(0, n - 1, min(n, _NEURONS)).round().astype(int))] != 0
+    active = spikes[:, evenly(n, _NEURONS)] != 0
     often = active.sum(0)
     active = active[:, np.lexsort((active.argmax(0), -often))]
     steady = active.all(0) & (T > 1)

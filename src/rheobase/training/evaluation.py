@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rheobase.errors import DataError
+from rheobase.evenly import evenly
 from rheobase.events import NOISE_SUITE, add_noise, drop_events
 from rheobase.events.noise import Kind
 from rheobase.files import atomic_write
@@ -226,11 +227,6 @@ def save_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     atomic_write(path, file.getvalue())
-
-
-def evenly(total: int, count: int) -> NDArray[np.int64]:
-    """At most `count` places of `total`, the first and the last among them."""
-    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
 
 
 def by_sign(model: nn.Module, layer: str, spikes: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rheobase.evenly import evenly
 from rheobase.models.gaze import gaze
-from rheobase.training.evaluation import evenly
 from rheobase.training.loader import Samples, as_input, batches
 
 

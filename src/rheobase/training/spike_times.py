@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rheobase.evenly import evenly
 from rheobase.models.spike_time import SpikeTimeClassifier
 from rheobase.spiketime import Conv2d, Linear, StdEd, WindowEnd
-from rheobase.training.evaluation import evenly
 from rheobase.training.loader import Samples, as_input, batches
 
 BINS = 256

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from rheobase.evenly import evenly
 from rheobase.numbers import percent, plain, shorten
 from rheobase.report.figures.bars import Segment, bars
 from rheobase.report.figures.canvas import PANEL, add_axes, draw
@@ -77,7 +78,7 @@ def spikes(found: SpikeTimes) -> Markup:
 def answers(found: SpikeTimes, width: float, height: float) -> Markup:
     """Share of samples answered by each time, and accuracy and mean confidence of these answers."""
     times, *curves = found.decided()
-    shown = np.unique(np.linspace(0, len(times) - 1, min(len(times), _POINTS)).round().astype(int))
+    shown = evenly(len(times), _POINTS)
 
     def paint(figure: Figure) -> None:
         axes = add_axes(figure, left=46, right=16, top=14, bottom=46)
